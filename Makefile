@@ -1,0 +1,65 @@
+# Everything from a fresh clone: `make run` starts the page on port 8000, `make test` tests it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+SOURCES := pyproject.toml hatch_build.py package.json package-lock.json
+
+.PHONY: install run test lint bench demo lock clean browser
+
+install: $(VENV)/installed
+
+run: install
+	$(BIN)/echodeck serve
+
+test: $(VENV)/installed-dev browser
+	$(BIN)/pytest
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/installed-dev
+	$(BIN)/python -m tests.bench
+
+demo:
+	@echo "The demo (every variant with visitors that behave like people) is yet to come; see make run."
+
+# New versions of what is locked, within the bounds of pyproject.toml.
+lock: $(VENV)/installed-dev
+	$(BIN)/uv pip compile pyproject.toml --group build --universal --python-version 3.11 --upgrade \
+		--generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.txt
+	$(BIN)/uv pip compile pyproject.toml --group build --group dev --constraint requirements.txt --universal \
+		--python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements-dev.txt
+
+clean:
+	rm -rf $(VENV) node_modules static/vendor build dist
+
+# Debian keeps the module that makes environments in a package of its own.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "echodeck needs Python 3.11 or later"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "installing python3-venv"; \
+		$(call APT,python3-venv) || { echo "cannot install python3-venv; ask whoever may: apt-get install python3-venv"; exit 1; }; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: requirements.txt $(SOURCES) | $(BIN)/python
+	$(PIP) install --require-hashes --requirement requirements.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
+	$(PIP) install --require-hashes --requirement requirements-dev.txt
+	@touch $@
+
+# Browser tests drive a real Chromium: the system's, or Debian's.
+browser:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
+		echo "installing chromium"; \
+		$(call APT,chromium) || { echo "cannot install chromium; ask whoever may: apt-get install chromium"; exit 1; }; }
+
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
+APT = { $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq $(1) >/dev/null; }

@@ -1,0 +1,26 @@
+"""``/healthz`` and ``/readyz``; neither needs a token."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+
+from app.api.context import supervisor
+from app.api.problems import responses
+from app.api.shapes import Health
+from app.errors import ShuttingDown
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz", responses=responses())
+async def alive() -> Health:
+    """The loop turns."""
+    return Health(status="alive")
+
+
+@router.get("/readyz", responses=responses(ShuttingDown))
+async def ready(request: Request) -> Health:
+    """It takes work; not while it is ending."""
+    if supervisor(request).closing:
+        raise ShuttingDown("The app is shutting down.")
+    return Health(status="ready")

@@ -1,0 +1,121 @@
+"""Refusals on their way out: one JSON shape, one handler an exception, and what the OpenAPI document says of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from app.api.shapes import Problem, Responses
+from app.errors import ForeignHost, InternalError, Invalid, MethodNotAllowed, Refusal, TokenRequired, Unknown, refusals
+
+log = logging.getLogger("echodeck.api")
+
+MEDIA_TYPE = "application/problem+json"
+
+router = APIRouter(tags=["problems"])
+
+
+class ProblemKind(BaseModel):
+    name: str
+    status: int
+    title: str
+    explanation: str
+
+
+def response(refusal: Refusal) -> Response:
+    return JSONResponse(refusal.problem(), refusal.status, refusal.headers, MEDIA_TYPE)
+
+
+def responses(*kinds: type[Refusal]) -> Responses:
+    """For a route's ``responses``: the refusals it may answer with, besides those that every route may."""
+    described: Responses = {}
+    everywhere: tuple[type[Refusal], ...] = (TokenRequired, ForeignHost)
+    for kind in (*kinds, *everywhere):
+        entry = described.setdefault(
+            kind.status,
+            {"description": "", "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}},
+        )
+        entry["description"] = ", ".join(filter(None, [entry["description"], f"`{kind.name}`"]))
+    return described
+
+
+@router.get("/problems/{name}", responses=responses(Unknown, Invalid))
+async def problem_kind(name: str) -> ProblemKind:
+    """What a refusal's `type` means."""
+    kind = refusals().get(name)
+    if kind is None:
+        raise Unknown(f"There is no problem {name!r}.", what="problem", known=sorted(refusals()))
+    return ProblemKind(
+        name=kind.name, status=kind.status, title=kind.title, explanation=" ".join((kind.__doc__ or "").split())
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Every error of the app, its own and its framework's, becomes a problem."""
+
+    @app.exception_handler(Refusal)
+    async def refused(request: Request, refusal: Refusal) -> Response:
+        return response(refusal)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        return response(explain(error.errors()))
+
+    @app.exception_handler(HTTPException)
+    async def framework(request: Request, error: HTTPException) -> Response:
+        return response(_translate(request, error))
+
+
+def explain(found: Iterable[Any]) -> Invalid:
+    errors = []
+    for one in found:
+        place = [str(part) for part in one["loc"]]
+        if one["type"] == "json_invalid":
+            field, message = None, f"The body is not JSON: {one['ctx']['error']} at character {one['loc'][-1]}."
+        elif place == ["body"]:
+            field, message = None, "Send a JSON object, with content-type application/json."
+        else:
+            field, message = ".".join(place[1:]), one["msg"]
+            if one["type"] == "extra_forbidden":
+                message = "There is no such field."
+        errors.append({"field": field, "message": message})
+    first = errors[0]
+    detail = f"{first['field']}: {first['message']}" if first["field"] else str(first["message"])
+    return Invalid(detail, field=first["field"], errors=errors)
+
+
+def _translate(request: Request, error: HTTPException) -> Refusal:
+    path = request.url.path
+    match error.status_code:
+        case 404:
+            return Unknown(f"There is nothing at {path}.", what="path")
+        case 405:
+            headers = dict(error.headers or {})
+            return MethodNotAllowed(f"{path} takes {headers.get('Allow', 'another method')}.", headers=headers)
+        case status if status < 500:
+            return Invalid(f"{HTTPStatus(status).phrase}: {error.detail}", field=None)
+    log.error("%s %s failed: %s", request.method, path, error.detail)
+    return InternalError("The app's log says more.")
+
+
+def describe(app: FastAPI) -> None:
+    """Complete the OpenAPI document: the shape of a problem, in place of the framework's own."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        schemas = document["components"]["schemas"]
+        schemas["Problem"] = Problem.model_json_schema()
+        for foreign in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(foreign, None)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the way the framework documents

@@ -1,0 +1,29 @@
+"""``/variants``."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from fastapi.responses import PlainTextResponse
+
+from app.api.context import supervisor
+from app.api.paging import After, Limit, cursor, position
+from app.api.problems import responses
+from app.api.shapes import Variants, VariantShape
+from app.errors import Invalid, Unknown
+
+router = APIRouter(prefix="/variants", tags=["variants"])
+
+
+@router.get("", responses=responses(Invalid))
+async def list_variants(request: Request, limit: Limit = 1000, after: After = None) -> Variants:
+    """The ways of serving that there are: the tutorial's steps in order, then those beyond."""
+    start = position("variants", after)
+    found = list(supervisor(request).variants.values())
+    following = cursor("variants", start + limit) if len(found) > start + limit else None
+    return Variants(items=[VariantShape.of(variant) for variant in found[start : start + limit]], next=following)
+
+
+@router.get("/{variant}/source", response_class=PlainTextResponse, responses=responses(Unknown, Invalid))
+async def variant_source(request: Request, variant: str) -> PlainTextResponse:
+    """The variant's file, as it runs."""
+    return PlainTextResponse(supervisor(request).variant(variant).source, media_type="text/x-python; charset=utf-8")

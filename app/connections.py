@@ -1,0 +1,41 @@
+"""What a server's connections add up to, over all its runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Bytes that clients sent to the server and that the server sent back."""
+
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+    def __add__(self, other: Traffic) -> Traffic:
+        return Traffic(self.bytes_in + other.bytes_in, self.bytes_out + other.bytes_out)
+
+
+@dataclass
+class Tally:
+    """Counts that outlive the connections they count; its owner guards it against threads.
+
+    ``turned_away`` counts clients that were closed at once: too many already, or no descriptor left. ``exceptions``
+    counts those that ended a run, were logged with their traceback, or were never fetched from a task.
+    """
+
+    total: int = 0
+    open: int = 0
+    peak: int = 0
+    turned_away: int = 0
+    exceptions: int = 0
+    ended: Traffic = Traffic()
+
+    def opened(self) -> None:
+        self.total += 1
+        self.open += 1
+        self.peak = max(self.peak, self.open)
+
+    def closed(self, traffic: Traffic) -> None:
+        self.open -= 1
+        self.ended += traffic

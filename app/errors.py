@@ -1,0 +1,150 @@
+"""Every refusal that a caller can meet: one small tree, each with its HTTP status, and one JSON shape (RFC 9457).
+
+Refusal
+├── the caller's     Unknown 404, MethodNotAllowed 405, Invalid 422, BodyTooLarge 413
+├── not permitted    TokenRequired 401, ReadOnly, ForeignHost, ForeignOrigin, PortNotAllowed, HostNotAllowed 403
+├── the moment's     NameTaken, PortTaken, NotStopped, Interrupted 409
+└── ours             ShuttingDown, OutOfDescriptors 503, InternalError 500
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class Refusal(Exception):
+    """Why a call was not done. ``detail`` says what to do about it; ``extra`` holds what a program needs to act.
+
+    A class's docstring is the text of its page under ``/problems/``.
+    """
+
+    status: ClassVar[int]
+    name: ClassVar[str]
+    title: ClassVar[str]
+
+    def __init__(self, detail: str, *, headers: Mapping[str, str] | None = None, **extra: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.extra = extra
+
+    def problem(self) -> dict[str, Any]:
+        """The body, as RFC 9457 has it."""
+        return {
+            "type": f"/problems/{self.name}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            **self.extra,
+        }
+
+
+class Unknown(Refusal):
+    """Nothing has this name or address. ``what`` says which kind of thing was looked for."""
+
+    status, name, title = 404, "unknown", "There is no such thing"
+
+
+class MethodNotAllowed(Refusal):
+    """The address exists but does not take this method; the ``Allow`` header lists those it takes."""
+
+    status, name, title = 405, "method-not-allowed", "This address does not take that method"
+
+
+class Invalid(Refusal):
+    """A value is missing, of the wrong kind, or out of its bounds. ``errors`` lists each field with what is wrong."""
+
+    status, name, title = 422, "invalid", "The request is not valid"
+
+    def __init__(self, detail: str, *, field: str | None, errors: list[dict[str, Any]] | None = None) -> None:
+        super().__init__(detail, field=field, errors=errors or [{"field": field, "message": detail}])
+
+
+class BodyTooLarge(Refusal):
+    """The body is longer than any request here needs; ``limit`` is the most bytes that are read."""
+
+    status, name, title = 413, "body-too-large", "The request's body is too large"
+
+
+class TokenRequired(Refusal):
+    """The app was started with a token. Send it as ``Authorization: Bearer TOKEN``, or log in on the page."""
+
+    status, name, title = 401, "token-required", "A token is required"
+
+
+class ReadOnly(Refusal):
+    """The viewer token reads only; changing anything takes the other one."""
+
+    status, name, title = 403, "read-only", "This token reads only"
+
+
+class ForeignHost(Refusal):
+    """The Host header names an address that is not this app's. A page on a foreign name must not reach it by DNS."""
+
+    status, name, title = 403, "foreign-host", "This host name is not ours"
+
+
+class ForeignOrigin(Refusal):
+    """The request comes from a page of another site, which may neither change anything here nor open a WebSocket."""
+
+    status, name, title = 403, "foreign-origin", "Another site's page sent this"
+
+
+class PortNotAllowed(Refusal):
+    """The port is outside the range that the app may use (``--ports``), or the system keeps it for privileged users."""
+
+    status, name, title = 403, "port-not-allowed", "This port may not be used"
+
+
+class HostNotAllowed(Refusal):
+    """Listening beyond loopback takes a token or ``--trust-network``; the app was started with neither."""
+
+    status, name, title = 403, "host-not-allowed", "Servers may listen on loopback only"
+
+
+class NameTaken(Refusal):
+    """Another server has this name; ``server`` is its address here."""
+
+    status, name, title = 409, "name-taken", "The name is taken"
+
+
+class PortTaken(Refusal):
+    """Something listens there already: ``holder`` is the server's name, or null for a program outside."""
+
+    status, name, title = 409, "port-taken", "The port is taken"
+
+
+class NotStopped(Refusal):
+    """Host, port and variant can change only while nothing runs: stop the server first."""
+
+    status, name, title = 409, "not-stopped", "The server is not stopped"
+
+
+class Interrupted(Refusal):
+    """The server was stopped or removed while it was still starting."""
+
+    status, name, title = 409, "interrupted", "Somebody stopped the server meanwhile"
+
+
+class ShuttingDown(Refusal):
+    """The app is ending and starts nothing new."""
+
+    status, name, title = 503, "shutting-down", "The app is shutting down"
+
+
+class OutOfDescriptors(Refusal):
+    """The process has no file descriptor left for servers: hang up connections, stop servers, or raise its limit."""
+
+    status, name, title = 503, "out-of-descriptors", "No file descriptor is left"
+
+
+class InternalError(Refusal):
+    """A bug in the app; its log has the traceback."""
+
+    status, name, title = 500, "internal-error", "Something went wrong in the app"
+
+
+def refusals() -> dict[str, type[Refusal]]:
+    """All of them by name."""
+    return {kind.name: kind for kind in Refusal.__subclasses__()}

@@ -1,0 +1,71 @@
+"""What the kernel knows of a socket: read with one call, only when somebody looks.
+
+Offsets are those of ``struct tcp_info`` in Linux's uapi/linux/tcp.h, which only ever grows at its end. Where the
+platform has no TCP_INFO of this shape, every figure is zero.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+
+from app.connections import Traffic
+
+HAS_TCP_INFO = sys.platform == "linux"
+
+_SIZE = 216
+_QUEUE = struct.Struct("=24xI")  # tcpi_unacked; of a listener: how many wait in its accept queue
+_SINCE = struct.Struct("=44xI4xI")  # tcpi_last_data_sent, tcpi_last_data_recv, in ms
+_BYTES = struct.Struct("=B127xQ8xI52xQQ")  # state, bytes_received, notsent_bytes, bytes_sent, bytes_retrans
+
+# enum tcp_state, net/tcp_states.h: who has sent a FIN
+_PEER_CLOSED = {8, 9, 11}  # CLOSE_WAIT, LAST_ACK, CLOSING
+_WE_CLOSED = {4, 5, 9, 11}  # FIN_WAIT1, FIN_WAIT2, LAST_ACK, CLOSING
+
+
+def _info(sock: socket.socket) -> bytes:
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SIZE)
+
+
+def waiting(listener: socket.socket) -> int:
+    """How many clients the kernel has connected and nobody has accepted.
+
+    Raises:
+        OSError: the socket is closed.
+    """
+    if not HAS_TCP_INFO:
+        return 0
+    count: int = _QUEUE.unpack_from(_info(listener))[0]
+    return count
+
+
+def traffic(connection: socket.socket) -> Traffic:
+    """Payload bytes received in order, read or not, and bytes handed to the kernel for sending, acknowledged or not.
+
+    The kernel counts a FIN as one byte; here it is none.
+
+    Raises:
+        OSError: the socket is closed.
+    """
+    if not HAS_TCP_INFO:
+        return Traffic()
+    state, received, not_sent, sent, again = _BYTES.unpack_from(_info(connection))
+    if state in _PEER_CLOSED and received:
+        received -= 1
+    if state in _WE_CLOSED and not_sent:
+        not_sent -= 1
+    return Traffic(received, sent - again + not_sent)
+
+
+def idle(connection: socket.socket) -> float:
+    """Seconds since a byte went either way, or since the connection began.
+
+    Raises:
+        OSError: the socket is closed.
+    """
+    if not HAS_TCP_INFO:
+        return 0.0
+    sent, received = _SINCE.unpack_from(_info(connection))
+    milliseconds: int = min(sent, received)
+    return milliseconds / 1000

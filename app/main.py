@@ -1,0 +1,58 @@
+"""The app, put together."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+
+from app import __version__, pages
+from app.api import health, problems, servers, variants
+from app.gate import Gate
+from app.listening import Policy
+from app.security import Rules
+from app.settings import Settings
+from app.store import Store
+from app.supervisor import Supervisor
+from servers import discover
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """One app with a supervisor of its own, which lives as long as the app's lifespan (``app.state.supervisor``)."""
+    settings = settings or Settings()
+    supervisor = Supervisor(
+        discover(),
+        Policy(settings.ports, settings.beyond_loopback),
+        Store(settings.state_path),
+        stop_grace=settings.stop_grace,
+    )
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await supervisor.open()
+        try:
+            yield
+        finally:
+            await supervisor.close()
+
+    app = FastAPI(
+        title="Echodeck",
+        summary="A supervisor for TCP echo servers.",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,  # ours, which loads nothing from elsewhere
+        redoc_url=None,
+    )
+    app.state.supervisor = supervisor
+    app.state.rules = rules = Rules(settings, frozenset({socket.gethostname().lower()}))
+    problems.install(app)
+    for module in (servers, variants, health, problems):
+        app.include_router(module.router)
+    app.include_router(pages.router)
+    app.mount("/static", StaticFiles(directory=pages.ROOT / "static"), name="static")
+    app.add_middleware(Gate, rules=rules, login=lambda: pages.login_page(401))
+    problems.describe(app)
+    return app

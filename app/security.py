@@ -1,0 +1,157 @@
+"""Who may come in, decided before any route is looked at, for HTTP and WebSockets alike.
+
+A page that listens on loopback is still within reach of every site that its user's browser visits. Three checks keep
+those out: the Host header must be a name of ours (a foreign name that resolves to 127.0.0.1 is DNS rebinding), whatever
+changes something or opens a WebSocket must come from our own pages (Origin, RFC 6454; browsers do not apply the
+same-origin policy to WebSockets), and with a token set, nothing is told without it. Programs that are no browsers send
+no Origin, and need none.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import re
+from collections.abc import Callable
+from http.cookies import CookieError, SimpleCookie
+from typing import Literal
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+
+from app.errors import ForeignHost, ForeignOrigin, ReadOnly, TokenRequired
+from app.settings import Settings
+
+Role = Literal["owner", "viewer"]
+
+COOKIE = "echodeck"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/login"})
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+RESPONSE_HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+        "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    # Not no-referrer: a form that is sent under that policy has the Origin "null".
+    "referrer-policy": "same-origin",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+
+_HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(?::(?P<port>\d{1,5}))?")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine's loopback, by its looks; a name other than localhost is not."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Rules:
+    """The checks, for one app's settings. ``names`` are further host names by which the app may be called."""
+
+    def __init__(self, settings: Settings, names: frozenset[str] = frozenset()) -> None:
+        self._names = settings.allowed_hosts | names | {settings.host.lower()}
+        self._any_literal = not is_loopback(settings.host)
+        self._tokens: list[tuple[Role, str]] = []
+        if settings.token:
+            self._tokens.append(("owner", settings.token.get_secret_value()))
+        if settings.viewer_token:
+            self._tokens.append(("viewer", settings.viewer_token.get_secret_value()))
+
+    def check(self, method: str, path: str, headers: Headers) -> Role:
+        """Who asks. ``method`` is that of HTTP, or WEBSOCKET.
+
+        Raises:
+            ForeignHost, ForeignOrigin, TokenRequired, ReadOnly: the caller may not.
+        """
+        port = self._check_host(headers)
+        changes = method not in SAFE_METHODS
+        if changes:
+            self._check_origin(headers, port)
+        if path in OPEN_PATHS or path.startswith("/static/"):
+            return "viewer"
+        role = self.role(headers)
+        if role is None:
+            raise TokenRequired(
+                "Send the token as `Authorization: Bearer TOKEN`, or log in at /login.",
+                headers={"WWW-Authenticate": 'Bearer realm="echodeck"'},
+            )
+        if changes and role == "viewer":
+            raise ReadOnly("The viewer token reads only; log in with the other token to change something.")
+        return role
+
+    def role(self, headers: Headers) -> Role | None:
+        """Whose token this is; without tokens everybody is the owner."""
+        if not self._tokens:
+            return "owner"
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return self.role_of(given.strip())
+        try:
+            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        except CookieError:
+            cookie = None
+        return self._first(lambda token: session(token), cookie.value) if cookie else None
+
+    def role_of(self, token: str) -> Role | None:
+        return self._first(lambda known: known, token)
+
+    def _first(self, form: Callable[[str], str], given: str) -> Role | None:
+        for role, token in self._tokens:
+            if hmac.compare_digest(form(token).encode(), given.encode()):
+                return role
+        return None
+
+    def _check_host(self, headers: Headers) -> int | None:
+        given = headers.getlist("host")
+        host = _HOST.fullmatch(given[0]) if len(given) == 1 else None
+        if host is None or not self._is_ours(host["name"].lower()):
+            shown = ", ".join(given) or "none"
+            raise ForeignHost(
+                f"The Host header ({shown}) is not a name of this app; add it with --allowed-hosts if it should be.",
+                host=shown,
+            )
+        return int(host["port"]) if host["port"] else None
+
+    def _is_ours(self, name: str) -> bool:
+        if is_loopback(name) or name in self._names:
+            return True
+        if self._any_literal:  # what listens everywhere is called by its addresses; no rebinding without a name
+            try:
+                ipaddress.ip_address(name.strip("[]"))
+            except ValueError:
+                return False
+            return True
+        return False
+
+    def _check_origin(self, headers: Headers, port: int | None) -> None:
+        given = headers.getlist("origin")
+        if not given:
+            if headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
+                raise ForeignOrigin("A page of another site may not do this.", origin=None)
+            return
+        try:
+            origin = urlsplit(given[0])
+            default = DEFAULT_PORTS[origin.scheme]
+            same = (origin.port or default) == (port or default) and self._is_ours(_bracketed(origin.hostname or ""))
+        except (ValueError, KeyError):
+            same = False
+        if not same or len(given) != 1:
+            raise ForeignOrigin(f"A page of {given[0]} may not do this.", origin=given[0])
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def session(token: str) -> str:
+    """What the browser keeps after a login: shows that it had the token, and does not give the token away."""
+    return hmac.digest(token.encode(), b"echodeck session", "sha256").hex()

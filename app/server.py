@@ -1,0 +1,344 @@
+"""One server under supervision: its wishes (spec, desired), its state, and its run while it has one.
+
+Commands on a server take turns (one lock a server, none across servers). What happens by itself, a run that ends, needs
+no turn: it moves the state in one step of the loop, and a command that waited finds it moved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, TypeVar
+
+from app.clock import Clock
+from app.connections import Tally, Traffic
+from app.errors import Interrupted, NotStopped, Refusal, ShuttingDown, Unknown
+from app.lifecycle import AT_REST, Backoff, Event, State, after
+from app.run import Run
+from app.spec import ServerPatch, ServerSpec
+from servers import Listener, Variant
+
+log = logging.getLogger("echodeck.server")
+
+Desired = Literal["running", "stopped"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How the latest run ended; it was ``abandoned`` if it did not obey a stop."""
+
+    at: datetime
+    reason: Literal["stopped", "returned", "raised", "abandoned"]
+    message: str
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a server needs of its supervisor.
+
+    ``listen`` opens the socket for a spec, or raises the refusal; ``note`` is told what happens, in a short sentence;
+    ``save`` is told that the spec or the wish changed; ``closing`` says whether the app is ending.
+    """
+
+    clock: Clock
+    stop_grace: float
+    variant: Callable[[str], Variant]
+    listen: Callable[[ServerSpec], Awaitable[Listener]]
+    note: Callable[[str, str], None]
+    save: Callable[[Server], None]
+    closing: Callable[[], bool]
+
+
+class Server:
+    def __init__(self, serial: int, name: str, spec: ServerSpec, around: Surroundings) -> None:
+        self.serial = serial
+        self.name = name
+        self.spec = spec
+        self.state = State.STOPPED
+        self.desired: Desired = "stopped"
+        self.since = around.clock.wall()
+        self.restarts = 0
+        self.exit: Exit | None = None
+        self.tally = Tally()
+        self.removed = False
+        self._around = around
+        self._lock = asyncio.Lock()
+        self._backoff = Backoff()
+        self._run: Run | None = None
+        self._began = 0.0
+        self._cpu_before = 0.0
+        self._retry: asyncio.Task[None] | None = None
+        self._draining = False
+        self._interrupt = asyncio.Event()
+
+    # What it is now
+
+    @property
+    def variant(self) -> Variant:
+        return self._around.variant(self.spec.variant)
+
+    @property
+    def task(self) -> str | None:
+        """The name of the run's task, while there is one."""
+        return self._run.task.get_name() if self._run else None
+
+    @property
+    def listens_at(self) -> tuple[str, int] | None:
+        """IP address and port, while there is a run."""
+        return self._run.address if self._run else None
+
+    @property
+    def waiting(self) -> int:
+        return self._run.waiting if self._run else 0
+
+    @property
+    def traffic(self) -> Traffic:
+        return self.tally.ended + (self._run.traffic if self._run else Traffic())
+
+    @property
+    def cpu_seconds(self) -> float | None:
+        """Of the server's own threads; None where it has none."""
+        if self.variant.runs_on == "loop":
+            return None
+        return self._cpu_before + ((self._run.cpu_seconds if self._run else None) or 0.0)
+
+    # Commands
+
+    async def start(self) -> None:
+        """Return when it listens; nothing happens if it does already.
+
+        Raises:
+            Refusal: why it cannot. It is stopped then.
+        """
+        async with self._turn():
+            self._wish("running")
+            await self._start()
+
+    async def stop(self, drain: float = 0.0) -> None:
+        """Return when nothing of it runs, or what does not end has been reported.
+
+        ``drain`` seconds at most are given to connections that are open to end by themselves, while new clients are
+        refused. A stop without a drain ends the drain of an earlier one.
+        """
+        self._cut_short(drain)
+        async with self._turn():
+            self._wish("stopped")
+            await self._stop(drain)
+
+    async def restart(self) -> None:
+        """Stop and start. Raises as ``start`` does."""
+        if self._draining:
+            self._interrupt.set()
+        async with self._turn():
+            self._wish("running")
+            await self._stop()
+            await self._start()
+
+    async def change(self, patch: ServerPatch, check: Callable[[ServerSpec], Awaitable[None]]) -> None:
+        """Apply a patch, all of it or nothing. ``check`` raises if the new spec cannot be.
+
+        Raises:
+            NotStopped: the patch moves the server elsewhere while it runs.
+        """
+        async with self._turn():
+            spec = patch.apply_to(self.spec)
+            moved = [
+                field for field in ("host", "port", "variant") if getattr(spec, field) != getattr(self.spec, field)
+            ]
+            if moved and self.state not in AT_REST:
+                raise NotStopped(
+                    f"{' and '.join(moved)} can change only while the server is stopped; it is {self.state.value}.",
+                    field=moved[0],
+                    state=self.state.value,
+                )
+            if moved:
+                await check(spec)
+            if self._run is not None:
+                self._run.apply(spec)
+            self.spec = spec
+            self._around.note(self.name, "was changed")
+            self._around.save(self)
+            if self.state is State.BACKOFF and not spec.restart.wants(State.CRASHED):
+                await self._forget_retry()
+                self._move(Event.GIVE_UP, "will not be tried again: its policy was changed")
+
+    async def remove(self) -> None:
+        """Stop it for good."""
+        self._cut_short()
+        async with self._turn():
+            await self._stop()
+            self.removed = True
+
+    async def retire(self) -> None:
+        """Stop because the app ends: what is wished for stays as it is."""
+        self._cut_short()
+        async with self._lock:
+            self._interrupt.clear()
+            await self._stop()
+
+    def begin(self, listener: Listener) -> None:
+        """Start a server that was created with its socket; needs no turn, as nobody knows of it yet."""
+        self._wish("running")
+        self._move(Event.START, "starts")
+        self._listen_on(listener)
+
+    async def resume(self) -> None:
+        """Start because it ran when the app ended. Nobody waits to be told: a failure is a crash, and the policy's."""
+        async with self._turn():
+            self.desired = "running"
+            self._move(Event.START, "starts again with the app")
+            await self._try()
+
+    # How
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        async with self._lock:
+            if self.removed:
+                raise Unknown(f"The server {self.name!r} was removed.", what="server")
+            self._interrupt.clear()
+            yield
+
+    def _cut_short(self, drain: float = 0.0) -> None:
+        """A stop is about to wait for its turn: end a start that is under way, and a drain if this one has none."""
+        if self.state is State.STARTING or (self._draining and not drain):
+            self._interrupt.set()
+
+    async def _unless_interrupted(self, wanted: Awaitable[T], seconds: float | None = None) -> T | None:
+        work = asyncio.ensure_future(wanted)
+        interrupt = asyncio.ensure_future(self._interrupt.wait())
+        try:
+            await asyncio.wait({work, interrupt}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            return work.result() if work.done() else None
+        finally:
+            for future in (work, interrupt):
+                future.cancel()
+
+    async def _start(self) -> None:
+        if self.state is State.RUNNING:
+            return
+        if self._around.closing():
+            raise ShuttingDown("The app is shutting down; nothing is started any more.")
+        await self._forget_retry()
+        self._backoff.forget()
+        self._move(Event.START, "starts")
+        try:
+            listener = await self._unless_interrupted(self._around.listen(self.spec))
+            if listener is None:
+                raise Interrupted(f"{self.name!r} was stopped while it started.")
+        except BaseException as reason:
+            self._wish("stopped")
+            self._move(Event.REFUSED, f"cannot start: {reason}")
+            raise
+        self._listen_on(listener)
+
+    def _listen_on(self, listener: Listener) -> None:
+        self._began = self._around.clock.now()
+        self._run = Run(self.name, self.variant, listener, self.spec, self.tally, self._ended)
+        self._move(Event.LISTENING, "listens")
+
+    async def _stop(self, drain: float = 0.0) -> None:
+        await self._forget_retry()
+        if self.state is State.STOPPED:
+            return
+        run = self._run
+        if run is None:
+            self._move(Event.STOP, "was stopped")
+            return
+        self._move(Event.STOP, "stops")
+        if drain:
+            self._draining = True
+            run.retire()
+            await self._unless_interrupted(run.emptied(), drain)
+            self._draining = False
+        left = await run.stop(self._around.stop_grace)
+        self._close_books(run)
+        if left:
+            log.error(
+                "%s did not stop within %g s; left behind: %s", self.name, self._around.stop_grace, ", ".join(left)
+            )
+            self.exit = Exit(self._around.clock.wall(), "abandoned", f"did not stop; left behind: {', '.join(left)}")
+        else:
+            self.exit = Exit(self._around.clock.wall(), "stopped", "stopped on request")
+        self._move(Event.ENDED, "stopped" if not left else f"was abandoned: {', '.join(left)} did not end")
+
+    def _ended(self, run: Run, error: BaseException | None) -> None:
+        if run is not self._run or self.state is not State.RUNNING:
+            return  # being stopped: whoever stops it closes its books
+        self._close_books(run)
+        if error is None:
+            self.exit = Exit(self._around.clock.wall(), "returned", "served its clients and ended")
+            self._move(Event.RETURNED, "came to its end")
+        else:
+            log.error("%s crashed", self.name, exc_info=error)
+            self._crashed(error)
+        self._consider_retry()
+
+    def _crashed(self, error: BaseException) -> None:
+        what = str(error) if isinstance(error, Refusal) else f"{type(error).__name__}: {error}"
+        self.exit = Exit(self._around.clock.wall(), "raised", what)
+        self._move(Event.RAISED, f"crashed: {what}")
+
+    def _close_books(self, run: Run) -> None:
+        self._cpu_before += run.cpu_seconds or 0.0
+        self._run = None
+
+    def _consider_retry(self) -> None:
+        if self._around.closing():
+            return
+        if not self.spec.restart.wants(self.state):
+            self._wish("stopped")
+            return
+        self._move(Event.RETRY_DUE, "is to run again")
+        now = self._around.clock.now()
+        delay = self._backoff.next_delay(now, now - self._began)
+        if delay is None:
+            most, window = self._backoff.most, self._backoff.window
+            self._move(Event.GIVE_UP, f"failed: {most} restarts within {window:g} s did not help")
+            return
+        self._retry = asyncio.create_task(self._retry_after(delay), name=f"retry:{self.name}")
+
+    async def _retry_after(self, delay: float) -> None:
+        await self._around.clock.sleep(delay)
+        async with self._lock:
+            if self.state is not State.BACKOFF:
+                return
+            self._interrupt.clear()
+            self._retry = None
+            self.restarts += 1
+            self._move(Event.RETRY, "is tried again")
+            await self._try()
+
+    async def _try(self) -> None:
+        self._began = self._around.clock.now()
+        try:
+            listener = await self._unless_interrupted(self._around.listen(self.spec))
+        except Refusal as reason:
+            self._crashed(reason)
+            self._consider_retry()
+            return
+        if listener is None:
+            self._move(Event.REFUSED, "was stopped while it started")
+        else:
+            self._listen_on(listener)
+
+    async def _forget_retry(self) -> None:
+        retry, self._retry = self._retry, None
+        if retry is not None and retry is not asyncio.current_task():
+            retry.cancel()
+            await asyncio.wait({retry})
+
+    def _move(self, event: Event, what: str) -> None:
+        self.state = after(self.state, event)
+        self.since = self._around.clock.wall()
+        self._around.note(self.name, what)
+
+    def _wish(self, desired: Desired) -> None:
+        if desired != self.desired:
+            self.desired = desired
+            self._around.save(self)

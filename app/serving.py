@@ -1,0 +1,125 @@
+"""The app as a process: its sockets, its signals, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from app import descriptors
+from app.listening import show
+from app.settings import Settings
+from app.supervisor import Supervisor
+
+log = logging.getLogger("echodeck")
+
+SECONDS_TO_STOP_SERVERS = 3.0
+SECONDS_TO_FINISH_ANSWERS = 1
+
+
+class CannotServe(Exception):
+    """The page cannot listen; says where and why."""
+
+
+class Process(uvicorn.Server):
+    """Ends in an order that can be watched: servers first, while readiness says 503, then the page.
+
+    The first SIGINT or SIGTERM begins that; a second one ends the process on the spot.
+    """
+
+    def __init__(self, config: uvicorn.Config, supervisor: Supervisor) -> None:
+        super().__init__(config)
+        self._supervisor = supervisor
+        self._ending: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._signals = 0
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._signals += 1
+        if self._signals > 1:
+            os._exit(128 + sig)
+        self._loop.call_soon_threadsafe(self._begin_end)
+
+    def _begin_end(self) -> None:
+        log.info("stopping the servers; once more ends at once")
+        self._ending = self._loop.create_task(self._end(), name="end")
+
+    async def _end(self) -> None:
+        try:
+            await asyncio.wait_for(self._supervisor.stop_all(), SECONDS_TO_STOP_SERVERS)
+        except TimeoutError:
+            log.error("not every server stopped within %g s", SECONDS_TO_STOP_SERVERS)
+        finally:
+            self.should_exit = True
+
+
+async def serve(app: FastAPI, settings: Settings, announce: Callable[[str], None]) -> None:
+    """Serve until a signal comes. ``announce`` gets the page's address once it answers.
+
+    Raises:
+        CannotServe: the page's address cannot be had.
+        StateInUse, OSError: the state file cannot be had.
+    """
+    descriptors.raise_limit()
+    supervisor: Supervisor = app.state.supervisor
+    sockets = open_sockets(settings.host, settings.port)
+    supervisor.page_at = [sock.getsockname()[:2] for sock in sockets]
+    try:
+        await supervisor.open()
+    except BaseException:
+        for sock in sockets:
+            sock.close()
+        raise
+    config = uvicorn.Config(
+        app,
+        lifespan="on",
+        http="httptools",
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=SECONDS_TO_FINISH_ANSWERS,
+    )
+    process = Process(config, supervisor)
+    address, port = supervisor.page_at[0]
+    announce(f"http://{show('localhost' if settings.host == 'localhost' else address, port)}/")
+    await process.serve(sockets)
+
+
+def open_sockets(host: str, port: int) -> list[socket.socket]:
+    """One listening socket for each address of the host; with port 0 all on one port that the kernel picks.
+
+    Raises:
+        CannotServe: the host does not resolve, or an address is taken or not ours.
+    """
+    sockets: list[socket.socket] = []
+    try:
+        found = dict.fromkeys(
+            (family, str(address[0]))
+            for family, _, _, _, address in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        )
+        for family, address in sorted(found):
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            sockets.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind((address, port))
+            port = sock.getsockname()[1]
+            sock.listen(2048)
+    except (OSError, UnicodeError) as error:
+        for sock in sockets:
+            sock.close()
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CannotServe(
+            f"the page cannot listen on {host} port {port}: {reason}; choose another with --host or --port"
+        ) from error
+    return sockets

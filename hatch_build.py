@@ -1,0 +1,45 @@
+"""Brings the front-end packages from npm into static/vendor/ when a wheel, an editable one too, is built."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+FILES = {
+    "swagger-ui": (
+        "swagger-ui-dist",
+        ("swagger-ui.css", "swagger-ui-bundle.js", "LICENSE", "NOTICE"),
+    ),
+}
+
+
+class VendorHook(BuildHookInterface):
+    """Does nothing while what is there came from the present lock file."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        if self.target_name != "wheel":
+            return
+        root = Path(self.root)
+        lock = (root / "package-lock.json").read_text()
+        vendor = root / "static" / "vendor"
+        stamp = vendor / "package-lock.json"
+        if stamp.is_file() and stamp.read_text() == lock and all((vendor / name).is_dir() for name in FILES):
+            return
+        self.app.display_info("fetching the front-end packages")
+        npm = Path(sys.executable).with_name("npm")
+        # Not the machine's node, which may be any: the one that the locked build dependency brought.
+        environment = os.environ | {"PATH": f"{npm.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+        command = [str(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)  # noqa: S603  # our own words
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+        shutil.rmtree(vendor, ignore_errors=True)
+        for name, (package, files) in FILES.items():
+            (vendor / name).mkdir(parents=True)
+            for file in files:
+                shutil.copy(root / "node_modules" / package / file, vendor / name / file)
+        stamp.write_text(lock)

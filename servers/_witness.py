@@ -1,0 +1,148 @@
+"""Sockets that tell who comes and goes, and are sockets in everything else.
+
+A variant gets a ``Listener`` and uses it like any listening socket; what it accepts are ``Connection``s. Only calls
+that are rare are overridden (``accept``, ``listen``, ``close``), so that nothing is added to the path of a message: how
+many bytes went through is the kernel's to know (tcp(7), TCP_INFO).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+import threading
+from typing import Any, Protocol
+
+_GONE_BEFORE_ACCEPT = {errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.ENETDOWN, errno.EHOSTUNREACH}
+_NO_DESCRIPTOR_LEFT = {errno.EMFILE, errno.ENFILE}
+_TURNED_AWAY_IN_ONE_GO = 64
+
+
+class Watcher(Protocol):
+    """Who is told. Each method is called on the thread that accepts or closes, and must be quick and safe there."""
+
+    def admits(self, connection: Connection, address: Any) -> bool:
+        """A client was accepted; False turns it away: it is closed, and the variant never sees it."""
+
+    def closes(self, connection: Connection) -> None:
+        """A connection is about to be closed; its descriptor still answers. Called once a connection."""
+
+    def turned_away(self, error: OSError) -> None:
+        """A client was closed unseen, because the process or the system has no descriptor left."""
+
+
+class Connection(socket.socket):
+    """An accepted socket that says when it closes."""
+
+    __slots__ = ("watcher",)
+    watcher: Watcher | None
+
+    def close(self) -> None:
+        watcher, self.watcher = self.watcher, None
+        if watcher is not None:
+            watcher.closes(self)
+        super().close()
+
+
+class Listener(socket.socket):
+    """A listening socket whose clients are all known to its watcher."""
+
+    watcher: Watcher
+    backlog: int = 128
+    _retired = False
+
+    def listen(self, backlog: int | None = None, /) -> None:
+        """Keep the backlog that the server was set to, whatever a variant or a library asks for."""
+        super().listen(self.backlog)
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """As ``socket.accept``, except that clients who cannot be kept are closed here and the next one is taken.
+
+        Raises:
+            BlockingIOError: not blocking, and nobody is there whom the server may keep.
+            OSError: the listener itself is broken or was shut down.
+        """
+        turned_away = 0
+        while True:
+            if turned_away == _TURNED_AWAY_IN_ONE_GO and self.gettimeout() == 0.0:
+                raise BlockingIOError(errno.EAGAIN, "only clients that are turned away")  # let the loop turn
+            turned_away += 1
+            try:
+                descriptor, address = self._accept()  # type: ignore[attr-defined]  # what socket.accept itself calls
+            except OSError as error:
+                if error.errno in _NO_DESCRIPTOR_LEFT:
+                    self._turn_away(error)
+                elif error.errno not in _GONE_BEFORE_ACCEPT and not self._was_swapped(error):
+                    raise
+                continue
+            connection = Connection(self.family, self.type, self.proto, fileno=descriptor)
+            connection.watcher = None
+            if self.watcher.admits(connection, address):
+                connection.watcher = self.watcher
+                return connection, address
+            connection.close()
+
+    def retire(self) -> None:
+        """Let nobody in any more, and leave the variant in the belief that nobody comes.
+
+        The kernel refuses new clients and resets those in the queue. Behind the variant's back its descriptor becomes
+        that of a socket nobody can reach (dup2(2)): a selector forgets it, a blocked ``accept`` blocks again, and
+        neither fails nor spins.
+        """
+        door = socket.socket(fileno=os.dup(self.fileno()))
+        with door, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as nowhere:
+            nowhere.bind("")  # an abstract name that the kernel makes up, unix(7)
+            nowhere.listen(1)
+            nowhere.setblocking(self.gettimeout() != 0.0)
+            self._retired = True
+            os.dup2(nowhere.fileno(), self.fileno(), inheritable=False)
+            door.shutdown(socket.SHUT_RDWR)  # closing alone would not wake an accept that is blocked in it
+
+    def _was_swapped(self, error: OSError) -> bool:
+        retired, self._retired = self._retired, False
+        return retired and error.errno == errno.EINVAL
+
+    def _turn_away(self, error: OSError) -> None:
+        # accept(2) takes a descriptor before it looks at the queue, so it fails at the bound even if nobody waits:
+        # without this poll a blocked accept would spin.
+        poll = select.poll()
+        poll.register(self, select.POLLIN)
+        timeout = self.gettimeout()
+        if not poll.poll(None if timeout is None else timeout * 1000):
+            raise BlockingIOError(errno.EAGAIN, "nobody waits")
+        if _SPARE.spend_on(self):
+            self.watcher.turned_away(error)
+
+
+class _Spare:
+    """One descriptor held back: given up for a moment, it lets a client be accepted and told to go.
+
+    Left in the queue, that client would keep the listener readable, and whoever polls it awake, for ever.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._descriptor = os.open(os.devnull, os.O_RDONLY)
+
+    def spend_on(self, listener: Listener) -> bool:
+        with self._lock:
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
+            try:
+                descriptor, _ = listener._accept()  # type: ignore[attr-defined]
+                os.close(descriptor)
+            except OSError as error:
+                if error.errno not in _NO_DESCRIPTOR_LEFT:
+                    raise
+                return False
+            finally:
+                try:
+                    self._descriptor = os.open(os.devnull, os.O_RDONLY)
+                except OSError:
+                    self._descriptor = -1  # somebody was faster; the next client tries again
+            return True
+
+
+_SPARE = _Spare()

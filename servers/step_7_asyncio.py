@@ -1,0 +1,38 @@
+"""Coroutines with contained errors.
+
+Each client's coroutine catches and logs its own errors and always closes its connection: boom hurts only
+its own client.
+"""
+
+import asyncio
+import logging
+import socket
+
+from servers._contract import Options, Wire
+
+ON_THE_WIRE = Wire(boom=True)
+
+log = logging.getLogger(__name__)
+
+
+async def echo(connection: socket.socket, address: object, options: Options) -> None:
+    loop = asyncio.get_running_loop()
+    with connection:
+        try:
+            while data := await loop.sock_recv(connection, options.recv_size):
+                if data == b"boom\n":
+                    raise RuntimeError("boom")
+                await loop.sock_sendall(connection, data)
+        except Exception:
+            log.exception("the client from %s failed", address)
+
+
+async def serve(listener: socket.socket, options: Options) -> None:
+    loop = asyncio.get_running_loop()
+    listener.setblocking(False)
+    tasks = set()  # the loop itself keeps only weak references to tasks
+    while True:
+        connection, address = await loop.sock_accept(listener)
+        task = asyncio.create_task(echo(connection, address, options))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
