@@ -17,6 +17,7 @@ from app.api.shapes import ServerShape
 from app.clock import Clock
 from app.errors import Refusal, Unknown
 from app.lifecycle import State
+from app.listening import show
 from app.security import COOKIE, Role, Rules, session
 from app.spec import ServerSpec
 
@@ -61,7 +62,7 @@ def size(count: int) -> str:
     return f"{value:.1f} {unit}" if value < 99.95 else f"{value:.0f} {unit}"
 
 
-templates.env.filters.update(ago=ago, size=size)
+templates.env.filters.update(ago=ago, size=size, address=show)
 
 
 def _page(request: Request, template: str, values: dict[str, Any], status: int = 200) -> Response:

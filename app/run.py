@@ -16,6 +16,7 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, cast
 
 from app import descriptors, kernel
@@ -26,6 +27,21 @@ from app.worker import Worker
 from servers import Connection, Listener, Options, Variant
 
 log = logging.getLogger("echodeck.run")
+
+
+@dataclass
+class _Client:
+    """``final`` is its traffic, once it was hung up from here."""
+
+    address: Any
+    final: Traffic | None = None
+
+
+def _traffic(connection: Connection) -> Traffic:
+    try:
+        return kernel.traffic(connection)
+    except OSError:
+        return Traffic()
 
 
 class Run:
@@ -52,7 +68,7 @@ class Run:
         self._tally = tally
         self._on_end = on_end
         self._lock = threading.Lock()
-        self._open: dict[Connection, Any] = {}
+        self._open: dict[Connection, _Client] = {}
         self._children: set[asyncio.Task[Any]] = set()
         self._worker: Worker[Any] | None = None
         self._idle_watch: asyncio.Task[None] | None = None
@@ -125,7 +141,7 @@ class Run:
                 with suppress(OSError):
                     left = after - kernel.idle(connection)
                     if left <= 0:
-                        connection.shutdown(socket.SHUT_RDWR)
+                        self._hang_up(connection)
                     else:
                         soonest = min(soonest, left)
             await asyncio.sleep(max(soonest, 0.02))
@@ -141,19 +157,17 @@ class Run:
             if self.stopping or (most is not None and len(self._open) >= most):
                 self._tally.turned_away += 1
                 return False
-            self._open[connection] = address
+            self._open[connection] = _Client(address)
             self._tally.opened()
         return True
 
     def closes(self, connection: Connection) -> None:
-        try:
-            traffic = kernel.traffic(connection)
-        except OSError:
-            traffic = Traffic()
+        traffic = _traffic(connection)
         with self._lock:
-            if self._open.pop(connection, None) is None:
+            client = self._open.pop(connection, None)
+            if client is None:
                 return
-            self._tally.closed(traffic)
+            self._tally.closed(client.final or traffic)
             emptied = self.stopping and not self._open
         if emptied:
             with suppress(RuntimeError):  # the loop is closed
@@ -235,9 +249,19 @@ class Run:
         self._close_sockets()
 
     def _shut_sockets(self) -> None:
-        for sock in (self._listener, *self._connections()):
-            with suppress(OSError):  # not connected any more, or closed
-                sock.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):  # closed
+            self._listener.shutdown(socket.SHUT_RDWR)
+        for connection in self._connections():
+            self._hang_up(connection)
+
+    def _hang_up(self, connection: Connection) -> None:
+        # Counted now: once both sides have shut it, the kernel no longer tells a FIN from a byte.
+        traffic = _traffic(connection)
+        with self._lock:
+            if client := self._open.get(connection):
+                client.final = client.final or traffic
+        with suppress(OSError):  # not connected any more, or closed
+            connection.shutdown(socket.SHUT_RDWR)
 
     def _close_sockets(self) -> None:
         for sock in (self._listener, *self._connections()):

@@ -18,6 +18,7 @@ from app.clock import Clock
 from app.connections import Tally, Traffic
 from app.errors import Interrupted, NotStopped, Refusal, ShuttingDown, Unknown
 from app.lifecycle import AT_REST, Backoff, Event, State, after
+from app.listening import show
 from app.run import Run
 from app.spec import ServerPatch, ServerSpec
 from servers import Listener, Variant
@@ -184,14 +185,14 @@ class Server:
     def begin(self, listener: Listener) -> None:
         """Start a server that was created with its socket; needs no turn, as nobody knows of it yet."""
         self._wish("running")
-        self._move(Event.START, "starts")
+        self._move(Event.START)
         self._listen_on(listener)
 
     async def resume(self) -> None:
         """Start because it ran when the app ended. Nobody waits to be told: a failure is a crash, and the policy's."""
         async with self._turn():
             self.desired = "running"
-            self._move(Event.START, "starts again with the app")
+            self._move(Event.START)
             await self._try()
 
     # How
@@ -226,7 +227,7 @@ class Server:
             raise ShuttingDown("The app is shutting down; nothing is started any more.")
         await self._forget_retry()
         self._backoff.forget()
-        self._move(Event.START, "starts")
+        self._move(Event.START)
         try:
             listener = await self._unless_interrupted(self._around.listen(self.spec))
             if listener is None:
@@ -240,7 +241,7 @@ class Server:
     def _listen_on(self, listener: Listener) -> None:
         self._began = self._around.clock.now()
         self._run = Run(self.name, self.variant, listener, self.spec, self.tally, self._ended)
-        self._move(Event.LISTENING, "listens")
+        self._move(Event.LISTENING, f"listens on {show(*self._run.address)}")
 
     async def _stop(self, drain: float = 0.0) -> None:
         await self._forget_retry()
@@ -250,7 +251,7 @@ class Server:
         if run is None:
             self._move(Event.STOP, "was stopped")
             return
-        self._move(Event.STOP, "stops")
+        self._move(Event.STOP)
         if drain:
             self._draining = True
             run.retire()
@@ -294,13 +295,14 @@ class Server:
         if not self.spec.restart.wants(self.state):
             self._wish("stopped")
             return
-        self._move(Event.RETRY_DUE, "is to run again")
+        self._move(Event.RETRY_DUE)
         now = self._around.clock.now()
         delay = self._backoff.next_delay(now, now - self._began)
         if delay is None:
             most, window = self._backoff.most, self._backoff.window
             self._move(Event.GIVE_UP, f"failed: {most} restarts within {window:g} s did not help")
             return
+        self._around.note(self.name, f"runs again in {delay:.1f} s")
         self._retry = asyncio.create_task(self._retry_after(delay), name=f"retry:{self.name}")
 
     async def _retry_after(self, delay: float) -> None:
@@ -311,7 +313,7 @@ class Server:
             self._interrupt.clear()
             self._retry = None
             self.restarts += 1
-            self._move(Event.RETRY, "is tried again")
+            self._move(Event.RETRY)
             await self._try()
 
     async def _try(self) -> None:
@@ -333,10 +335,11 @@ class Server:
             retry.cancel()
             await asyncio.wait({retry})
 
-    def _move(self, event: Event, what: str) -> None:
+    def _move(self, event: Event, what: str | None = None) -> None:
         self.state = after(self.state, event)
         self.since = self._around.clock.wall()
-        self._around.note(self.name, what)
+        if what is not None:
+            self._around.note(self.name, what)
 
     def _wish(self, desired: Desired) -> None:
         if desired != self.desired:

@@ -108,9 +108,11 @@ class Listener(socket.socket):
         # without this poll a blocked accept would spin.
         poll = select.poll()
         poll.register(self, select.POLLIN)
-        timeout = self.gettimeout()
-        if not poll.poll(None if timeout is None else timeout * 1000):
-            raise BlockingIOError(errno.EAGAIN, "nobody waits")
+        if not poll.poll(0):
+            if self.gettimeout() == 0.0:
+                raise BlockingIOError(errno.EAGAIN, "nobody waits")
+            poll.poll()
+            return  # by now there may be a descriptor
         if _SPARE.spend_on(self):
             self.watcher.turned_away(error)
 

@@ -27,12 +27,16 @@ async def echo(connection: socket.socket, address: object, options: Options) -> 
             log.exception("the client from %s failed", address)
 
 
+def keep(tasks: set[asyncio.Task[None]], task: asyncio.Task[None]) -> None:
+    """Until it is done: the loop itself has only weak references to its tasks."""
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+
+
 async def serve(listener: socket.socket, options: Options) -> None:
     loop = asyncio.get_running_loop()
     listener.setblocking(False)
-    tasks = set()  # the loop itself keeps only weak references to tasks
+    tasks: set[asyncio.Task[None]] = set()
     while True:
         connection, address = await loop.sock_accept(listener)
-        task = asyncio.create_task(echo(connection, address, options))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        keep(tasks, asyncio.create_task(echo(connection, address, options)))

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from app.clock import Clock
+from app.listening import Policy
+from app.main import create_app
+from app.server import Server
+from app.settings import Settings
+from app.spec import ServerSpec
+from app.store import Store
+from app.supervisor import Supervisor
+from servers import discover
+
+VARIANTS = discover()
+
+Start = Callable[..., Awaitable[Server]]
+
+
+class HandClock(Clock):
+    """Stands still until it is turned."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+        self.sleepers: list[tuple[float, asyncio.Future[None]]] = []
+
+    def now(self) -> float:
+        return self.time
+
+    def wall(self) -> datetime:
+        return datetime.fromtimestamp(self.time, UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        woken = asyncio.get_running_loop().create_future()
+        self.sleepers.append((self.time + seconds, woken))
+        await woken
+
+    def turn(self, seconds: float) -> None:
+        self.time += seconds
+        for due, woken in self.sleepers:
+            if due <= self.time and not woken.done():
+                woken.set_result(None)
+        self.sleepers = [(due, woken) for due, woken in self.sleepers if not woken.done()]
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+async def supervisor(request: pytest.FixtureRequest) -> AsyncIterator[Supervisor]:
+    """A supervisor of all variants on the test's loop; an indirect parameter passes it other arguments."""
+    arguments: dict[str, Any] = {
+        "variants": VARIANTS,
+        "policy": Policy(range(1024, 65536), False),
+        "store": Store(None),
+    }
+    if "clock" in request.fixturenames:
+        arguments["clock"] = request.getfixturevalue("clock")
+    made = Supervisor(**arguments | getattr(request, "param", {}))
+    await made.open()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def start(supervisor: Supervisor) -> Start:
+    async def start(variant: str, port: int = 0, **settings: Any) -> Server:
+        return await supervisor.create(ServerSpec(variant=variant, port=port, **settings))
+
+    return start
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings(state=":memory:")
+
+
+@pytest.fixture
+async def app(settings: Settings) -> AsyncIterator[FastAPI]:
+    made = create_app(settings)
+    async with made.router.lifespan_context(made):
+        yield made
+
+
+@pytest.fixture
+async def api(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """REST without a network; an exception in the app would come out of the call."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost:8000") as client:
+        yield client

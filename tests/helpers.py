@@ -1,0 +1,94 @@
+"""Clients that behave like people, and the one way to wait for the kernel."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Self
+
+PATIENCE = 10.0
+"""Seconds after which something that should have happened has not."""
+
+
+async def until(holds: Callable[[], object], what: str) -> None:
+    """Wait for what only the kernel or another thread can bring about."""
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {PATIENCE:g} s: {what}")
+        await asyncio.sleep(0.002)
+
+
+class Client:
+    """One TCP client; every wait has an end."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    @classmethod
+    async def to(cls, port: int, host: str = "127.0.0.1") -> Self:
+        async with asyncio.timeout(PATIENCE):
+            return cls(*await asyncio.open_connection(host, port))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+    @property
+    def socket(self) -> socket.socket:
+        return self.writer.get_extra_info("socket")
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        async with asyncio.timeout(PATIENCE):
+            await self.writer.drain()
+
+    async def receive(self, count: int) -> bytes:
+        async with asyncio.timeout(PATIENCE):
+            return await self.reader.readexactly(count)
+
+    async def rest(self) -> bytes:
+        """Everything until the server closes; a reset counts as closing."""
+        received = b""
+        async with asyncio.timeout(PATIENCE):
+            with suppress(ConnectionError):
+                while data := await self.reader.read(65536):
+                    received += data
+        return received
+
+    async def ask(self, data: bytes, answer: bytes) -> None:
+        await self.send(data)
+        assert await self.receive(len(answer)) == answer
+
+    async def half_close(self) -> None:
+        self.writer.write_eof()
+
+    async def reset(self) -> None:
+        """Leave with RST instead of FIN."""
+        raw = self.socket
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+        await self.close()
+
+    async def close(self) -> None:
+        self.writer.close()
+        with suppress(ConnectionError):
+            async with asyncio.timeout(PATIENCE):
+                await self.writer.wait_closed()
+
+
+async def refuses(port: int) -> bool:
+    """Whether nobody listens there."""
+    try:
+        client = await Client.to(port)
+    except ConnectionRefusedError:
+        return True
+    await client.close()
+    return False
