@@ -48,10 +48,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.supervisor = supervisor
     app.state.rules = rules = Rules(settings, frozenset({socket.gethostname().lower()}))
-    problems.install(app)
-    for module in (servers, variants, health, problems):
-        app.include_router(module.router)
-    app.include_router(pages.router)
+    routers = [module.router for module in (servers, variants, health, problems, pages)]
+    problems.install(app, routers)
+    for router in routers:
+        app.include_router(router)
     app.mount("/static", StaticFiles(directory=pages.ROOT / "static"), name="static")
     app.add_middleware(Gate, rules=rules, login=lambda: pages.login_page(401))
     problems.describe(app)

@@ -1,8 +1,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -96,3 +102,51 @@ async def api(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     """REST without a network; an exception in the app would come out of the call."""
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost:8000") as client:
         yield client
+
+
+class Program:
+    """``echodeck serve`` in a process of its own."""
+
+    def __init__(self, *options: str, **environment: str) -> None:
+        self.process = subprocess.Popen(
+            [Path(sys.executable).with_name("echodeck"), "serve", "--port", "0", *options],
+            env={name: value for name, value in os.environ.items() if not name.startswith("ECHODECK_")} | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        first = self.process.stdout.readline()
+        found = re.search(r"http://\S+:(\d+)/", first)
+        if found is None:
+            raise AssertionError(first + self.end())
+        self.url = found.group().rstrip("/")
+        self.port = int(found.group(1))
+
+    def signal(self, sig: signal.Signals) -> None:
+        self.process.send_signal(sig)
+
+    def wait(self, seconds: float = 10) -> int:
+        return self.process.wait(seconds)
+
+    def end(self) -> str:
+        """Kill what still runs; returns what it said."""
+        self.process.kill()
+        said, _ = self.process.communicate()
+        return str(said)
+
+
+@pytest.fixture
+def program() -> Iterator[Callable[..., Program]]:
+    """Starts programs that end with the test."""
+    programs: list[Program] = []
+
+    def start(*options: str, **environment: str) -> Program:
+        if "--state" not in options:
+            options = ("--state", ":memory:", *options)
+        programs.append(Program(*options, **environment))
+        return programs[-1]
+
+    yield start
+    for one in programs:
+        one.end()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from app.api.shapes import Problem, Responses
 from app.errors import ForeignHost, InternalError, Invalid, MethodNotAllowed, Refusal, TokenRequired, Unknown, refusals
@@ -58,7 +59,7 @@ async def problem_kind(name: str) -> ProblemKind:
     )
 
 
-def install(app: FastAPI) -> None:
+def install(app: FastAPI, routers: Sequence[APIRouter]) -> None:
     """Every error of the app, its own and its framework's, becomes a problem."""
 
     @app.exception_handler(Refusal)
@@ -71,6 +72,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def framework(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 405:
+            return response(_not_taken(request, routers))
         return response(_translate(request, error))
 
 
@@ -92,14 +95,18 @@ def explain(found: Iterable[Any]) -> Invalid:
     return Invalid(detail, field=first["field"], errors=errors)
 
 
+def _not_taken(request: Request, routers: Sequence[APIRouter]) -> MethodNotAllowed:
+    """Names what all routes of the path take together; the framework knows of the first one only."""
+    matching = (route for router in routers for route in router.routes if route.matches(request.scope)[0] != Match.NONE)
+    taken = sorted({method for route in matching for method in getattr(route, "methods", None) or ()}) or ["GET"]
+    return MethodNotAllowed(f"{request.url.path} takes {', '.join(taken)}.", headers={"Allow": ", ".join(taken)})
+
+
 def _translate(request: Request, error: HTTPException) -> Refusal:
     path = request.url.path
     match error.status_code:
         case 404:
             return Unknown(f"There is nothing at {path}.", what="path")
-        case 405:
-            headers = dict(error.headers or {})
-            return MethodNotAllowed(f"{path} takes {headers.get('Allow', 'another method')}.", headers=headers)
         case status if status < 500:
             return Invalid(f"{HTTPStatus(status).phrase}: {error.detail}", field=None)
     log.error("%s %s failed: %s", request.method, path, error.detail)
