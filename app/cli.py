@@ -19,7 +19,7 @@ from app.settings import Settings
 from app.store import StateInUse
 
 cli = typer.Typer(
-    no_args_is_help=True, add_completion=True, help="A supervisor for TCP echo servers, run from a web page."
+    no_args_is_help=True, pretty_exceptions_enable=False, help="A supervisor for TCP echo servers, run from a web page."
 )
 
 

@@ -5,6 +5,7 @@ Plain ASGI, because Starlette's BaseHTTPMiddleware does not see WebSockets.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 
@@ -13,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.problems import response
-from app.errors import BodyTooLarge, InternalError, Refusal, TokenRequired
+from app.errors import BodyTooLarge, InternalError, Refusal, ShuttingDown, TokenRequired
 from app.security import RESPONSE_HEADERS, SAFE_METHODS, Rules
 
 log = logging.getLogger("echodeck.gate")
@@ -61,6 +62,11 @@ class Gate:
         except Refusal as refusal:
             wants_page = isinstance(refusal, TokenRequired) and "text/html" in headers.get("accept", "")
             await _answer(self._login() if wants_page else response(refusal), scope, receive, send_with_headers)
+        except asyncio.CancelledError:  # the server does this, and only at its end, to requests that take too long
+            if begun:
+                raise
+            ending = ShuttingDown("The app is shutting down; this request was not finished.")
+            await _answer(response(ending), scope, receive, send_with_headers)
         except Exception:
             if begun:
                 raise

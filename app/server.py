@@ -251,7 +251,8 @@ class Server:
         if run is None:
             self._move(Event.STOP, "was stopped")
             return
-        self._move(Event.STOP)
+        if self.state is not State.STOPPING:  # else somebody began this and was cancelled
+            self._move(Event.STOP)
         if drain:
             self._draining = True
             run.retire()

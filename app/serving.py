@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import os
 import socket
@@ -44,7 +45,9 @@ class Process(uvicorn.Server):
         self._signals += 1
         if self._signals > 1:
             os._exit(128 + sig)
-        self._loop.call_soon_threadsafe(self._begin_end)
+        # The handler runs in the midst of whatever the loop is doing. In that context the task below would belong to the
+        # server that is just being served, and end with it.
+        self._loop.call_soon_threadsafe(self._begin_end, context=contextvars.Context())
 
     def _begin_end(self) -> None:
         log.info("stopping the servers; once more ends at once")
@@ -55,6 +58,8 @@ class Process(uvicorn.Server):
             await asyncio.wait_for(self._supervisor.stop_all(), SECONDS_TO_STOP_SERVERS)
         except TimeoutError:
             log.error("not every server stopped within %g s", SECONDS_TO_STOP_SERVERS)
+        except Exception:
+            log.exception("stopping the servers failed")
         finally:
             self.should_exit = True
 
@@ -107,8 +112,8 @@ def open_sockets(host: str, port: int) -> list[socket.socket]:
             for family, _, _, _, address in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
         )
         for family, address in sorted(found):
-            # The protocol is named because asyncio turns Nagle's algorithm off only where it reads TCP: without it, each
-            # answer that is written in two pieces waits 40 ms for a delayed ACK.
+            # The protocol is named because asyncio turns Nagle's algorithm off only where it reads TCP: otherwise an
+            # answer written in two pieces waits 40 ms for a delayed ACK.
             sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             sockets.append(sock)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -7,6 +7,7 @@ flushed survives a kill -9 of the app, and no disk is waited for on the loop.
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import logging
 import os
@@ -68,6 +69,8 @@ class Store:
         """
         if self.path is None:
             return []
+        if self.path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(self.path))
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock_file = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

@@ -116,12 +116,22 @@ class Program:
             text=True,
         )
         assert self.process.stdout is not None
-        first = self.process.stdout.readline()
-        found = re.search(r"http://\S+:(\d+)/", first)
-        if found is None:
-            raise AssertionError(first + self.end())
-        self.url = found.group().rstrip("/")
+        self._said = ""
+        while not (found := re.search(r"http://\S+:(\d+)/\n", self._said)):
+            line = self.process.stdout.readline()
+            self._said += line
+            if not line:
+                raise AssertionError(self.end())
+        self.url = found.group().rstrip("/\n")
         self.port = int(found.group(1))
+
+    def hear(self, words: str) -> None:
+        """Wait until it says this."""
+        assert self.process.stdout is not None
+        while words not in self._said:
+            line = self.process.stdout.readline()
+            assert line, f"it ended without saying {words!r}"
+            self._said += line
 
     def signal(self, sig: signal.Signals) -> None:
         self.process.send_signal(sig)
@@ -132,8 +142,9 @@ class Program:
     def end(self) -> str:
         """Kill what still runs; returns what it said."""
         self.process.kill()
-        said, _ = self.process.communicate()
-        return str(said)
+        if self.process.stdout is not None and not self.process.stdout.closed:
+            self._said += self.process.communicate()[0]
+        return self._said
 
 
 @pytest.fixture

@@ -1,0 +1,284 @@
+"""``echodeck serve`` as a user starts and ends it: a real process, real signals, real clients."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.listening import show
+from tests.conftest import VARIANTS, Program
+from tests.helpers import Client, refuses, until
+
+Start = Callable[..., Program]
+ECHODECK = Path(sys.executable).with_name("echodeck")
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ECHODECK, *arguments], capture_output=True, text=True, timeout=20, env=os.environ | environment, check=False
+    )
+
+
+def make(program: Program, variant: str, **fields: object) -> dict[str, object]:
+    response = httpx.post(f"{program.url}/servers", json={"variant": variant, "port": 0, **fields})
+    assert response.status_code == 201, response.text
+    made: dict[str, object] = response.json()
+    return made
+
+
+def states(program: Program) -> dict[str, str]:
+    return {item["name"]: item["state"] for item in httpx.get(f"{program.url}/servers").json()["items"]}
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+async def test_every_variant_answers_on_either_loop(program: Start, loop: str) -> None:
+    running = program("--loop", loop)
+    for variant in VARIANTS.values():
+        port = make(running, variant.name)["port"]
+        async with await Client.to(int(str(port))) as client:
+            if variant.wire.answers == "nothing":
+                assert await client.rest() == b""
+            else:
+                await client.ask(b"hi\nquit\n", variant.wire.prefix + b"hi\nquit\n")
+    ended = {name.rpartition("-")[0] for name, state in states(running).items() if state == "exited"}
+    assert ended == {variant.name for variant in VARIANTS.values() if variant.wire.clients == "one in all"}
+    for name in states(running):
+        assert httpx.post(f"{running.url}/servers/{name}/restart").json()["state"] == "running"
+        assert httpx.delete(f"{running.url}/servers/{name}").status_code == 204
+    running.signal(signal.SIGTERM)
+    assert running.wait() == 0
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_it_cleanly_whatever_is_connected(program: Start, sig: signal.Signals, loop: str) -> None:
+    running = program("--loop", loop)
+    clients = []
+    for variant in VARIANTS:
+        made = make(running, variant, max_buffer=67_108_864)
+        clients += [await Client.to(int(str(made["port"]))) for _ in range(2)]
+        clients[-2].writer.transport.pause_reading()
+        clients[-2].writer.write(b"x" * 10_000_000 + b"quit\n")
+    browser = socket.create_connection(("127.0.0.1", running.port))
+    half = socket.create_connection(("127.0.0.1", running.port))
+    half.send(b"POST /servers HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{")
+    began = time.monotonic()
+    running.signal(sig)
+    code = await asyncio.to_thread(running.wait)
+    assert time.monotonic() - began < 5
+    assert code == 0
+    assert "Traceback" not in running.end()
+    browser.close()
+    half.close()
+    for client in clients:
+        client.writer.transport.abort()
+
+
+async def test_a_second_sigint_ends_it_at_once(program: Start) -> None:
+    running = program()
+    made = make(running, "blocking")
+    async with await Client.to(int(str(made["port"]))):
+        with socket.create_connection(("127.0.0.1", running.port)) as half:
+            half.send(b"POST /servers HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{")
+            running.signal(signal.SIGINT)
+            running.hear("once more ends at once")
+            running.signal(signal.SIGINT)
+            began = time.monotonic()
+            code = await asyncio.to_thread(running.wait)
+            assert time.monotonic() - began < 1
+    assert code == 128 + signal.SIGINT
+
+
+async def test_a_second_sigint_ends_even_a_loop_that_no_longer_turns(program: Start, tmp_path: Path) -> None:
+    """A variant that blocks the loop cannot be stopped; the process can."""
+    script = tmp_path / "stuck.py"
+    script.write_text(
+        "import time, sys\n"
+        "import servers.step_7_asyncio as step\n"
+        "async def serve(listener, options):\n"
+        "    time.sleep(60)\n"
+        "step.serve = serve\n"
+        "from app.cli import main\n"
+        "sys.argv = ['echodeck', 'serve', '--port', '0', '--state', ':memory:']\n"
+        "main()\n"
+    )
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[-1]
+        try:
+            with suppress(httpx.ReadTimeout):
+                httpx.post(f"{url}servers", json={"variant": "asyncio", "port": 0}, timeout=0.5)
+            with pytest.raises(httpx.ReadTimeout):
+                httpx.get(f"{url}healthz", timeout=0.5)
+            await until(lambda: process.send_signal(signal.SIGINT) or process.poll() is not None, "it ends")
+        finally:
+            process.kill()
+        assert process.returncode == 128 + signal.SIGINT
+
+
+async def test_readiness_says_503_while_it_is_stopping(program: Start) -> None:
+    running = program()
+    made = make(running, "asyncio")
+    async with await Client.to(int(str(made["port"]))) as client, httpx.AsyncClient(base_url=running.url) as api:
+        await client.ask(b"x", b"x")
+        drain = asyncio.create_task(api.post(f"/servers/{made['name']}/stop?drain=60", timeout=20))
+        await until(lambda: states(running)[str(made["name"])] == "stopping", "the drain begins")
+        assert (await api.get("/readyz")).status_code == 200
+        running.signal(signal.SIGTERM)
+        assert (await drain).json()["state"] == "stopped"  # the drain was cut short, and its caller is told
+    assert await asyncio.to_thread(running.wait) == 0
+
+
+async def test_what_should_run_runs_again_after_a_kill(program: Start, tmp_path: Path) -> None:
+    state = str(tmp_path / "deep" / "state.sqlite3")
+    first = program("--state", state)
+    runs, rests = make(first, "asyncio", backlog=7), make(first, "blocking")
+    gone, once = make(first, "selectors"), make(first, "accept-once")
+    httpx.post(f"{first.url}/servers/{rests['name']}/stop")
+    httpx.delete(f"{first.url}/servers/{gone['name']}")
+    async with await Client.to(int(str(once["port"]))) as client:
+        await client.rest()
+    await until(lambda: states(first)[str(once["name"])] == "exited", "its only client is served")
+    first.process.kill()
+    await asyncio.to_thread(first.wait)
+    second = program("--state", state)
+    assert states(second) == {runs["name"]: "running", rests["name"]: "stopped", once["name"]: "stopped"}
+    assert httpx.get(f"{second.url}/servers/{runs['name']}").json()["spec"] == runs["spec"]
+    async with await Client.to(int(str(runs["port"]))) as client:
+        await client.ask(b"x", b"x")
+
+
+async def test_a_clean_end_forgets_nothing_either(program: Start, tmp_path: Path) -> None:
+    state = str(tmp_path / "state")
+    first = program("--state", state)
+    made = make(first, "asyncio")
+    first.signal(signal.SIGTERM)
+    assert await asyncio.to_thread(first.wait) == 0
+    assert await refuses(int(str(made["port"])))
+    assert states(program("--state", state)) == {made["name"]: "running"}
+
+
+async def test_two_apps_do_not_share_a_state(program: Start, tmp_path: Path) -> None:
+    state = str(tmp_path / "state")
+    program("--state", state)
+    second = run("serve", "--port", "0", "--state", state)
+    assert (second.returncode, "in use by another echodeck" in second.stderr) == (1, True)
+
+
+async def test_a_damaged_state_is_set_aside(program: Start, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.write_bytes(b"this is no database, whatever its name says" * 100)
+    running = program("--state", str(state))
+    assert states(running) == {}
+    (aside,) = tmp_path.glob("state.unreadable-*")
+    assert aside.read_bytes().startswith(b"this is no database")
+    make(running, "asyncio")
+    assert "cannot be read" in running.end()
+
+
+def test_a_page_port_that_is_taken(program: Start) -> None:
+    running = program()
+    second = run("serve", "--port", str(running.port), "--state", ":memory:")
+    assert (second.returncode, "Address already in use" in second.stderr, "Traceback" in second.stderr) == (
+        1,
+        True,
+        False,
+    )
+
+
+def test_the_pages_own_port_is_named_as_its_holder(program: Start) -> None:
+    running = program()
+    response = httpx.post(f"{running.url}/servers", json={"variant": "asyncio", "port": running.port})
+    assert (response.status_code, "taken by this page itself" in response.json()["detail"]) == (409, True)
+
+
+def test_the_allowed_ports_bind_the_kernel_too(program: Start) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    running = program("--ports", f"{port}-{port}")
+    assert make(running, "asyncio")["port"] == port
+    full = httpx.post(f"{running.url}/servers", json={"variant": "asyncio", "port": 0})
+    assert (full.status_code, full.json()["type"]) == (409, "/problems/port-taken")
+    outside = httpx.post(
+        f"{running.url}/servers", json={"variant": "asyncio", "port": port + 1 if port < 65535 else 2000}
+    )
+    assert (outside.status_code, outside.json()["allowed"]) == (403, f"{port}-{port}")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--ports", "9-1"], "--ports"),
+        (["--ports", "x"], "--ports"),
+        (["--ports", "0-70000"], "--ports"),
+        (["--port", "70000"], "--port"),
+        (["--port", "abc"], "--port"),
+        (["--loop", "twisted"], "--loop"),
+        (["--host", "0.0.0.0"], "--trust-network"),
+        (["--host", "::"], "--trust-network"),
+        (["--host", "192.0.2.1"], "--trust-network"),
+        (["--host", "no.such.host.invalid", "--trust-network"], "no.such.host.invalid"),
+        (["--host", "192.0.2.1", "--trust-network"], "192.0.2.1"),
+        (["--state", "/proc/nowhere/state"], "--state"),
+        (["--state", "/"], "--state"),
+    ],
+)
+def test_an_option_that_cannot_be(options: list[str], said: str) -> None:
+    if "--port" not in options:
+        options = [*options, "--port", "0"]
+    done = run("serve", *options, **({} if "--state" in options else {"ECHODECK_STATE": ":memory:"}))
+    assert done.returncode in {1, 2}
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_environment_is_checked_as_well() -> None:
+    done = run("serve", ECHODECK_PORT="many")
+    assert (done.returncode, "ECHODECK_PORT" in done.stderr) == (2, True)
+
+
+def test_a_token_opens_the_way_beyond_loopback(program: Start) -> None:
+    running = program("--host", "0.0.0.0", ECHODECK_TOKEN="secret")
+    url = f"http://127.0.0.1:{running.port}/servers"
+    assert httpx.get(url).status_code == 401
+    assert httpx.get(url, headers={"authorization": "Bearer secret"}).status_code == 200
+
+
+def test_it_listens_on_every_address_of_localhost(program: Start) -> None:
+    running = program("--host", "localhost")
+    for address in {str(found[4][0]) for found in socket.getaddrinfo("localhost", None)}:
+        assert httpx.get(f"http://{show(address, running.port)}/healthz").status_code == 200
+
+
+def test_the_version() -> None:
+    done = run("--version")
+    assert (done.returncode, done.stdout.split()[0]) == (0, "echodeck")
+
+
+def test_a_stop_is_no_news_for_the_log(program: Start) -> None:
+    running = program()
+    made = make(running, "blocking")
+    with socket.create_connection(("127.0.0.1", int(str(made["port"])))) as client:
+        client.send(b"hello")
+        httpx.post(f"{running.url}/servers/{made['name']}/stop")
+    assert "Traceback" not in running.end()
+
+
+def test_a_large_body_gets_its_answer_over_a_real_connection(program: Start) -> None:
+    running = program()
+    for content in (b"x" * 10_000_000, iter([b"x" * 100_000] * 100)):
+        response = httpx.post(f"{running.url}/servers", content=content, headers={"content-type": "application/json"})
+        assert response.status_code == 413
+    assert httpx.get(f"{running.url}/healthz").status_code == 200
