@@ -45,8 +45,8 @@ class Process(uvicorn.Server):
         self._signals += 1
         if self._signals > 1:
             os._exit(128 + sig)
-        # The handler runs in the midst of whatever the loop is doing. In that context the task below would belong to the
-        # server that is just being served, and end with it.
+        # The handler runs in the midst of whatever the loop is doing: in that context the task would belong to the
+        # server whose turn it is, and be cancelled with it.
         self._loop.call_soon_threadsafe(self._begin_end, context=contextvars.Context())
 
     def _begin_end(self) -> None:

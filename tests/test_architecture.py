@@ -1,0 +1,108 @@
+"""Rules of the house that no type checker knows."""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import servers
+from servers import Variant
+from tests.conftest import VARIANTS
+
+ROOT = Path(__file__).parent.parent
+PURE = ["lifecycle", "connections", "journal", "errors", "spec"]
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+    return found
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "servers").glob("*.py")), ids=lambda path: path.name)
+def test_servers_import_only_the_standard_library_and_each_other(path: Path) -> None:
+    assert {name.partition(".")[0] for name in imports(path)} <= set(sys.stdlib_module_names) | {"servers"}
+
+
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=lambda variant: variant.name)
+def test_a_variant_imports_no_other(variant: Variant) -> None:
+    own = {name for name in imports(variant.path) if name.startswith("servers")}
+    assert own <= {"servers._contract", "servers._waiting"}
+
+
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=lambda variant: variant.name)
+def test_a_variant_stays_short_and_says_what_it_teaches(variant: Variant) -> None:
+    assert len(variant.source.splitlines()) <= 65
+    assert 10 < len(variant.title) < 60
+    assert 40 < len(variant.lesson) < 200
+
+
+def test_the_steps_are_the_tutorials() -> None:
+    assert [variant.step for variant in VARIANTS.values() if variant.step] == [1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_the_middle_is_pure(module: str) -> None:
+    assert not imports(ROOT / "app" / f"{module}.py") & {"asyncio", "socket", "threading", "servers"}
+
+
+def test_a_new_file_is_a_new_variant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "beyond_shout.py").write_text(
+        '"""Answer in capitals.\n\nThe same chunk, louder: for tests of clients that must not trust an echo."""\n'
+        "async def serve(listener, options):\n    ...\n"
+    )
+    (tmp_path / "_helper.py").write_text("")
+    monkeypatch.setattr(servers, "__path__", [*servers.__path__, str(tmp_path)])
+    found = servers.discover()
+    assert list(found)[-1] == "shout"
+    assert (found["shout"].step, found["shout"].runs_on, found["shout"].title) == (None, "loop", "Answer in capitals")
+    del sys.modules["servers.beyond_shout"]
+
+
+def test_a_file_without_a_lesson_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "beyond_mute.py").write_text("def serve(listener, options): ...\n")
+    monkeypatch.setattr(servers, "__path__", [*servers.__path__, str(tmp_path)])
+    with pytest.raises(TypeError, match="beyond_mute"):
+        servers.discover()
+    del sys.modules["servers.beyond_mute"]
+
+
+def test_nothing_committed_names_a_registry() -> None:
+    for name in (
+        "requirements.txt",
+        "requirements-dev.txt",
+        "package-lock.json",
+        "package.json",
+        "pyproject.toml",
+        "Makefile",
+    ):
+        text = (ROOT / name).read_text()
+        assert not [host for host in ("registry.", "pypi.", "pythonhosted", "index-url http") if host in text], name
+
+
+def test_every_locked_requirement_has_a_hash() -> None:
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        blocks = (ROOT / name).read_text().replace("\\\n", "").splitlines()
+        locked = [line for line in blocks if line and not line.startswith((" ", "#"))]
+        assert len(locked) > 20
+        assert [line for line in locked if "--hash=sha256:" not in line or "==" not in line] == []
+
+
+def test_the_locks_hold_every_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    runtime = (ROOT / "requirements.txt").read_text()
+    for wanted in project["project"]["dependencies"] + project["dependency-groups"]["build"]:
+        assert f"\n{wanted.partition('>=')[0]}==" in f"\n{runtime}"
+    packages = json.loads((ROOT / "package-lock.json").read_text())["packages"]
+    assert {f"node_modules/{name}" for name in json.loads((ROOT / "package.json").read_text())["dependencies"]} <= set(
+        packages
+    )
