@@ -18,7 +18,7 @@ class Traffic:
 
 @dataclass
 class Tally:
-    """Counts that outlive the connections they count; its owner guards it against threads.
+    """Counts that outlive the connections they count; their owner guards them against threads.
 
     ``turned_away`` counts clients that were closed at once: too many already, or no descriptor left. ``exceptions``
     counts those that ended a run, were logged with their traceback, or were never fetched from a task.

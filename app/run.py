@@ -10,45 +10,28 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import errno
-import logging
 import socket
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, cast
 
-from app import descriptors, kernel
+from app import kernel
 from app.adoption import OWNER
+from app.clients import Clients
 from app.connections import Tally, Traffic
 from app.spec import ServerSpec
 from app.worker import Worker
-from servers import Connection, Listener, Options, Variant
+from servers import Listener, Options, Variant
 
-log = logging.getLogger("echodeck.run")
-
-
-@dataclass
-class _Client:
-    """``final`` is its traffic, once it was hung up from here."""
-
-    address: Any
-    final: Traffic | None = None
-
-
-def _traffic(connection: Connection) -> Traffic:
-    try:
-        return kernel.traffic(connection)
-    except OSError:
-        return Traffic()
+CHILDREN_GRACE = 1.0
+"""Seconds that tasks which a variant created get to end, once cancelled."""
 
 
 class Run:
-    """Watches its listener (``servers.Watcher``) and owns the tasks that serving creates (``adoption.Owner``).
+    """Owns the tasks that serving creates (``adoption.Owner``), the thread if there is one, and the sockets.
 
-    ``tally`` outlives the run, which guards it while it lasts. ``on_end`` is called on the loop, once, when ``serve``
-    has ended and nothing of it is left, with what it raised.
+    ``on_end`` is called on the loop, once, when ``serve`` has ended and nothing of it is left, with what it raised.
     """
 
     def __init__(
@@ -61,28 +44,24 @@ class Run:
         on_end: Callable[[Run, BaseException | None], None],
     ) -> None:
         self.name = name
-        self.stopping = False
+        self.address: tuple[str, int] = listener.getsockname()[:2]
+        self.clients = Clients(name, tally)
         self._variant = variant
         self._listener = listener
         self._options = Options()
         self._tally = tally
         self._on_end = on_end
-        self._lock = threading.Lock()
-        self._open: dict[Connection, _Client] = {}
         self._children: set[asyncio.Task[Any]] = set()
         self._worker: Worker[Any] | None = None
         self._idle_watch: asyncio.Task[None] | None = None
         self._serving = True
-        self._loop = asyncio.get_running_loop()
-        self._empty = asyncio.Event()
-        self._descriptor_bound = descriptors.bound()
-        self._shed = False
-        self._spec = spec
-        self.address: tuple[str, int] = listener.getsockname()[:2]
+        self._failures = threading.Lock()
+        self._stopping = False
         self.apply(spec)
-        listener.watcher = self
+        listener.watcher = self.clients
         # A context of its own: the run must not inherit that of the request which started it.
-        self.task = self._loop.create_task(self._main(), name=f"server:{name}", context=contextvars.Context())
+        loop = asyncio.get_running_loop()
+        self.task = loop.create_task(self._main(), name=f"server:{name}", context=contextvars.Context())
         self.task.add_done_callback(self._ended)
 
     # While it runs
@@ -90,20 +69,19 @@ class Run:
     def apply(self, spec: ServerSpec) -> None:
         """Take limits over from a changed spec, for the clients that are there and those to come."""
         self._options.recv_size, self._options.max_buffer = spec.recv_size, spec.max_buffer
+        self.clients.most = spec.max_connections
         if spec.backlog != self._listener.backlog:
             self._listener.backlog = spec.backlog
             self._listener.listen()
-        for sock in (self._listener, *self._connections()):  # accepted sockets inherit it from the listener
+        for sock in (self._listener, *self.clients.all()):  # accepted sockets inherit it from the listener
             with suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, spec.nodelay)
-        self._spec = spec
         if self._idle_watch is not None:
             self._idle_watch.cancel()
             self._idle_watch = None
         if spec.idle_timeout is not None:
-            self._idle_watch = self._loop.create_task(
-                self._hang_up_idle(spec.idle_timeout), name=f"server:{self.name}/idle"
-            )
+            watching = self.clients.hang_up_idle(spec.idle_timeout)
+            self._idle_watch = asyncio.create_task(watching, name=f"server:{self.name}/idle")
             self.adopt(self._idle_watch)
 
     @property
@@ -111,74 +89,18 @@ class Run:
         """Clients in the accept queue."""
         try:
             return kernel.waiting(self._listener)
-        except OSError:
+        except OSError:  # closed, or retired
             return 0
 
     @property
     def traffic(self) -> Traffic:
         """Of the connections that are open now."""
-        bytes_in = bytes_out = 0
-        for connection in self._connections():
-            with suppress(OSError):
-                traffic = kernel.traffic(connection)
-                bytes_in += traffic.bytes_in
-                bytes_out += traffic.bytes_out
-        return Traffic(bytes_in, bytes_out)
+        return self.clients.traffic
 
     @property
     def cpu_seconds(self) -> float | None:
         """Processor time of a variant's own thread; None for one that runs on the loop."""
         return self._worker.cpu_seconds if self._worker else None
-
-    def _connections(self) -> list[Connection]:
-        with self._lock:
-            return list(self._open)
-
-    async def _hang_up_idle(self, after: float) -> None:
-        while True:
-            soonest = after
-            for connection in self._connections():
-                with suppress(OSError):
-                    left = after - kernel.idle(connection)
-                    if left <= 0:
-                        self._hang_up(connection)
-                    else:
-                        soonest = min(soonest, left)
-            await asyncio.sleep(max(soonest, 0.02))
-
-    # As the listener's watcher; from any thread
-
-    def admits(self, connection: Connection, address: Any) -> bool:
-        if connection.fileno() >= self._descriptor_bound:
-            self.turned_away(OSError(errno.EMFILE, "the rest is kept for the page"))
-            return False
-        with self._lock:
-            most = self._spec.max_connections
-            if self.stopping or (most is not None and len(self._open) >= most):
-                self._tally.turned_away += 1
-                return False
-            self._open[connection] = _Client(address)
-            self._tally.opened()
-        return True
-
-    def closes(self, connection: Connection) -> None:
-        traffic = _traffic(connection)
-        with self._lock:
-            client = self._open.pop(connection, None)
-            if client is None:
-                return
-            self._tally.closed(client.final or traffic)
-            emptied = self.stopping and not self._open
-        if emptied:
-            with suppress(RuntimeError):  # the loop is closed
-                self._loop.call_soon_threadsafe(self._empty.set)
-
-    def turned_away(self, error: OSError) -> None:
-        with self._lock:
-            self._tally.turned_away += 1
-            first, self._shed = not self._shed, True
-        if first:  # one incident, not one a client
-            log.warning("%s turns clients away: no descriptor is left (%s)", self.name, error)
 
     # As the owner of what serving creates
 
@@ -187,28 +109,23 @@ class Run:
         task.add_done_callback(self._children.discard)
 
     def expects(self, error: BaseException) -> bool:
-        return self.stopping and isinstance(error, OSError)
+        return self._stopping and isinstance(error, OSError)
 
     def failed(self, error: BaseException) -> None:
-        with self._lock:
+        with self._failures:
             self._tally.exceptions += 1
 
     # Its end
 
     def retire(self) -> None:
         """Let nobody in any more; those inside go on."""
-        self.stopping = True
+        self._stopping = True
         self._listener.retire()
-        if not self._connections():
-            self._empty.set()
-
-    async def emptied(self) -> None:
-        """Return when a retired run has lost its last connection."""
-        await self._empty.wait()
+        self.clients.refuse()
 
     async def stop(self, grace: float) -> list[str]:
         """End it within about this many seconds; returns what did not obey (thread or task names), usually nothing."""
-        self.stopping = True
+        self._stopping = True
         self._shut_sockets()
         if self._worker is None and self._serving:
             self.task.cancel()
@@ -228,51 +145,44 @@ class Run:
             if self._variant.runs_on == "loop":
                 await cast("Awaitable[None]", self._variant.serve(self._listener, self._options))
             else:
-                self._worker = Worker(f"server:{self.name}", lambda: self._variant.serve(self._listener, self._options))
-                self._worker.start()
-                await self._worker.ended
+                await self._in_thread()
         except OSError:
-            if not self.stopping:
+            if not self._stopping:
                 raise
         except SystemExit as error:  # the loop would end with it, and the whole app
             raise RuntimeError(f"serve called exit({error.code})") from error
         finally:
             self._serving = False
-            await self._clear()
+            self._shut_sockets()
+            await self._end_children()
+            self._close_sockets()
 
-    async def _clear(self) -> None:
-        self._shut_sockets()
+    async def _in_thread(self) -> None:
+        self._worker = Worker(f"server:{self.name}", lambda: self._variant.serve(self._listener, self._options))
+        self._worker.start()
+        await self._worker.ended
+
+    async def _end_children(self) -> None:
         if children := set(self._children):
             for task in children:
                 task.cancel()
-            await asyncio.wait(children, timeout=1.0)
-        self._close_sockets()
+            await asyncio.wait(children, timeout=CHILDREN_GRACE)
 
     def _shut_sockets(self) -> None:
+        self.clients.refuse()
         with suppress(OSError):  # closed
             self._listener.shutdown(socket.SHUT_RDWR)
-        for connection in self._connections():
-            self._hang_up(connection)
-
-    def _hang_up(self, connection: Connection) -> None:
-        # Counted now: once both sides have shut it, the kernel no longer tells a FIN from a byte.
-        traffic = _traffic(connection)
-        with self._lock:
-            if client := self._open.get(connection):
-                client.final = client.final or traffic
-        with suppress(OSError):  # not connected any more, or closed
-            connection.shutdown(socket.SHUT_RDWR)
+        self.clients.hang_up_all()
 
     def _close_sockets(self) -> None:
-        for sock in (self._listener, *self._connections()):
-            with suppress(OSError):
-                sock.close()
+        self._listener.close()
+        self.clients.close_all()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         error: BaseException | None = None
         if not task.cancelled():
             error = task.exception()
-        elif not self.stopping:
+        elif not self._stopping:
             error = RuntimeError("the server's task was cancelled by something other than a stop")
         if error is not None:
             self.failed(error)

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, TypeVar
+from typing import Literal
 
 from app.clock import Clock
 from app.connections import Tally, Traffic
@@ -21,12 +21,12 @@ from app.lifecycle import AT_REST, Backoff, Event, State, after
 from app.listening import show
 from app.run import Run
 from app.spec import ServerPatch, ServerSpec
+from app.turns import Turns
 from servers import Listener, Variant
 
 log = logging.getLogger("echodeck.server")
 
 Desired = Literal["running", "stopped"]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,13 @@ class Server:
         self.tally = Tally()
         self.removed = False
         self._around = around
-        self._lock = asyncio.Lock()
+        self._turns = Turns()
         self._backoff = Backoff()
         self._run: Run | None = None
         self._began = 0.0
         self._cpu_before = 0.0
         self._retry: asyncio.Task[None] | None = None
         self._draining = False
-        self._interrupt = asyncio.Event()
 
     # What it is now
 
@@ -134,7 +133,7 @@ class Server:
     async def restart(self) -> None:
         """Stop and start. Raises as ``start`` does."""
         if self._draining:
-            self._interrupt.set()
+            self._turns.cut_short()
         async with self._turn():
             self._wish("running")
             await self._stop()
@@ -178,8 +177,7 @@ class Server:
     async def retire(self) -> None:
         """Stop because the app ends: what is wished for stays as it is."""
         self._cut_short()
-        async with self._lock:
-            self._interrupt.clear()
+        async with self._turns.turn():
             await self._stop()
 
     def begin(self, listener: Listener) -> None:
@@ -199,26 +197,15 @@ class Server:
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
-        async with self._lock:
+        async with self._turns.turn():
             if self.removed:
                 raise Unknown(f"The server {self.name!r} was removed.", what="server")
-            self._interrupt.clear()
             yield
 
     def _cut_short(self, drain: float = 0.0) -> None:
         """A stop is about to wait for its turn: end a start that is under way, and a drain if this one has none."""
         if self.state is State.STARTING or (self._draining and not drain):
-            self._interrupt.set()
-
-    async def _unless_interrupted(self, wanted: Awaitable[T], seconds: float | None = None) -> T | None:
-        work = asyncio.ensure_future(wanted)
-        interrupt = asyncio.ensure_future(self._interrupt.wait())
-        try:
-            await asyncio.wait({work, interrupt}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-            return work.result() if work.done() else None
-        finally:
-            for future in (work, interrupt):
-                future.cancel()
+            self._turns.cut_short()
 
     async def _start(self) -> None:
         if self.state is State.RUNNING:
@@ -229,7 +216,7 @@ class Server:
         self._backoff.forget()
         self._move(Event.START)
         try:
-            listener = await self._unless_interrupted(self._around.listen(self.spec))
+            listener = await self._turns.unless_cut_short(self._around.listen(self.spec))
             if listener is None:
                 raise Interrupted(f"{self.name!r} was stopped while it started.")
         except BaseException as reason:
@@ -256,7 +243,7 @@ class Server:
         if drain:
             self._draining = True
             run.retire()
-            await self._unless_interrupted(run.emptied(), drain)
+            await self._turns.unless_cut_short(run.clients.emptied(), drain)
             self._draining = False
         left = await run.stop(self._around.stop_grace)
         self._close_books(run)
@@ -308,10 +295,9 @@ class Server:
 
     async def _retry_after(self, delay: float) -> None:
         await self._around.clock.sleep(delay)
-        async with self._lock:
+        async with self._turns.turn():
             if self.state is not State.BACKOFF:
                 return
-            self._interrupt.clear()
             self._retry = None
             self.restarts += 1
             self._move(Event.RETRY)
@@ -320,7 +306,7 @@ class Server:
     async def _try(self) -> None:
         self._began = self._around.clock.now()
         try:
-            listener = await self._unless_interrupted(self._around.listen(self.spec))
+            listener = await self._turns.unless_cut_short(self._around.listen(self.spec))
         except Refusal as reason:
             self._crashed(reason)
             self._consider_retry()

@@ -197,7 +197,7 @@ async def test_limits_change_for_clients_that_are_there(supervisor: Supervisor, 
         await supervisor.change(server.name, patch(**changes))
         run = server._run
         assert run is not None
-        for sock in (run._listener, *run._connections()):
+        for sock in (run._listener, *run.clients.all()):
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 0
         assert server.spec.model_dump() | changes == server.spec.model_dump()
         assert run._options.recv_size == 3
@@ -210,7 +210,7 @@ async def test_nodelay_reaches_the_clients(start: Start, nodelay: bool) -> None:
     async with await Client.to(server.spec.port) as client:
         await client.ask(b"x", b"x")
         assert server._run is not None
-        (connection,) = server._run._connections()
+        (connection,) = server._run.clients.all()
         assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == nodelay
 
 
