@@ -58,6 +58,8 @@ class Gate:
             scope.setdefault("state", {})["role"] = role
             if scope["type"] == "http" and scope["method"] not in SAFE_METHODS:
                 receive = await _whole_body(receive)
+            if scope.get("method") == "HEAD":  # as GET; the server leaves the body out
+                scope = {**scope, "method": "GET"}
             await self._app(scope, receive, send_with_headers)
         except Refusal as refusal:
             wants_page = isinstance(refusal, TokenRequired) and "text/html" in headers.get("accept", "")

@@ -24,7 +24,10 @@ def advance(connection: socket.socket, unsent: bytes, options: Options) -> bytes
         if not data:
             return None
         unsent = b"You Got " + data
-    sent = connection.send(unsent)
+    try:
+        sent = connection.send(unsent)
+    except BlockingIOError:
+        sent = 0
     return unsent[sent:]
 
 

@@ -23,6 +23,17 @@ async def until(holds: Callable[[], object], what: str) -> None:
         await asyncio.sleep(0.002)
 
 
+async def settled(figure: Callable[[], object]) -> None:
+    """Wait until a figure of the kernel's no longer changes: fifty looks in a row show the same."""
+    same, last = 0, figure()
+    deadline = time.monotonic() + PATIENCE
+    while same < 50:
+        await asyncio.sleep(0.002)
+        now = figure()
+        same, last = (same + 1, last) if now == last else (0, now)
+        assert time.monotonic() < deadline, f"still changing after {PATIENCE:g} s"
+
+
 class Client:
     """One TCP client; every wait has an end."""
 

@@ -262,6 +262,14 @@ def test_it_listens_on_every_address_of_localhost(program: Start) -> None:
         assert httpx.get(f"http://{show(address, running.port)}/healthz").status_code == 200
 
 
+def test_head_is_get_without_a_body(program: Start) -> None:
+    running = program()
+    for path, status in (("/", 200), ("/servers", 200), ("/healthz", 200), ("/nowhere", 404)):
+        response = httpx.head(f"{running.url}{path}")
+        assert (response.status_code, response.content) == (status, b"")
+        assert response.headers["content-type"] == httpx.get(f"{running.url}{path}").headers["content-type"]
+
+
 def test_the_version() -> None:
     done = run("--version")
     assert (done.returncode, done.stdout.split()[0]) == (0, "echodeck")

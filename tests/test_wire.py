@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+from typing import Any
+
 import pytest
 
 from app.lifecycle import State
-from servers import Variant
+from servers import Options, Variant, step_5_selectors
 from tests.conftest import VARIANTS, Start
-from tests.helpers import Client, until
+from tests.helpers import Client, settled, until
 
 
 def those(**traits: object) -> pytest.MarkDecorator:
@@ -170,7 +173,7 @@ async def test_chunks_are_as_large_as_recv_size(start: Start, variant: Variant) 
 
 
 @those(boom=True)
-async def test_boom_closes_that_client_only(start: Start, variant: Variant) -> None:
+async def test_boom_closes_that_client_only(start: Start, variant: Variant, caplog: pytest.LogCaptureFixture) -> None:
     server = await start(variant.name)
     async with await Client.to(server.spec.port) as careful, await Client.to(server.spec.port) as careless:
         await careless.ask(b"hi\n", b"hi\n")
@@ -179,6 +182,9 @@ async def test_boom_closes_that_client_only(start: Start, variant: Variant) -> N
         await careful.ask(b"still here\n", b"still here\n")
     assert server.state is State.RUNNING
     assert server.tally.exceptions == 1
+    (record,) = [record for record in caplog.records if record.exc_info]
+    assert record.name.startswith("servers.")  # the variant itself contained it
+    assert "RuntimeError: boom" in caplog.text
 
 
 @those(boom=True)
@@ -194,6 +200,18 @@ async def test_without_boom_it_is_a_chunk_like_any_other(start: Start, variant: 
     server = await start(variant.name)
     async with await Client.to(server.spec.port) as client:
         await client.ask(b"boom\n", variant.wire.prefix + b"boom\n")
+
+
+def test_selectors_keeps_an_answer_that_finds_no_room() -> None:
+    class Full(socket.socket):
+        def recv(self, *arguments: Any) -> bytes:
+            return b"hi"
+
+        def send(self, *arguments: Any) -> int:
+            raise BlockingIOError
+
+    with Full() as connection:
+        assert step_5_selectors.advance(connection, b"", Options()) == b"You Got hi"
 
 
 # How many clients
@@ -269,9 +287,10 @@ async def test_a_client_that_never_reads_stalls_only_itself(start: Start, varian
     sent, answer = asks(variant)
     async with await Client.to(server.spec.port) as stubborn, await Client.to(server.spec.port) as other:
         stubborn.writer.transport.pause_reading()
-        flood = b"x" * 16_000_000 + b"quit\n"
+        flood = b"x" * 30_000_000 + b"quit\n"
         stubborn.writer.write(flood)
-        await until(lambda: server.traffic.bytes_out > 100_000, "the server answers into a full pipe")
+        await until(lambda: server.traffic.bytes_out > 100_000, "the server answers")
+        await settled(lambda: server.traffic)
         await other.ask(sent, answer)
         # Whatever could not be sent at once is not lost: it comes when the client reads.
         stubborn.writer.transport.resume_reading()
