@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import logging.config
+import os
 from typing import Annotated, Any
 
 import typer
@@ -16,7 +17,7 @@ from app.main import create_app
 from app.security import is_loopback
 from app.serving import CannotServe, serve
 from app.settings import Settings
-from app.store import StateInUse
+from app.store import StateUnusable
 
 cli = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, help="A supervisor for TCP echo servers, run from a web page."
@@ -70,8 +71,12 @@ def serve_command(
     logging.config.dictConfig(LOGGING)
     with asyncio.Runner(loop_factory=_loop_factory(settings.loop)) as runner:
         try:
-            runner.run(serve(create_app(settings), settings, lambda url: _announce(url, settings)))
-        except (CannotServe, StateInUse) as reason:
+            left = runner.run(serve(create_app(settings), settings, lambda url: _announce(url, settings)))
+            if left:  # closing the loop would wait for them for ever
+                logging.getLogger("echodeck").error("ends without waiting for %s", ", ".join(left))
+                logging.shutdown()
+                os._exit(0)
+        except (CannotServe, StateUnusable) as reason:
             _fail(str(reason), code=1)
         except OSError as error:
             _fail(
@@ -112,8 +117,8 @@ def _loop_factory(name: str) -> Any:
 
 
 def _announce(url: str, settings: Settings) -> None:
-    where = settings.state_path or "nowhere: it is forgotten when the app ends"
-    typer.echo(f"Echodeck is at {url}\nIts state is kept in {where}\nCtrl+C ends it.")
+    kept = f"is kept in {settings.state_path}" if settings.state_path else "is forgotten when it ends"
+    typer.echo(f"Echodeck is at {url}\nIts state {kept}.\nCtrl+C ends it.")
 
 
 def _fail(message: str, code: int = 2) -> None:

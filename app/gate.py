@@ -57,7 +57,10 @@ class Gate:
             role = self._rules.check(scope.get("method", "WEBSOCKET"), scope["path"], headers)
             scope.setdefault("state", {})["role"] = role
             if scope["type"] == "http" and scope["method"] not in SAFE_METHODS:
-                receive = await _whole_body(receive)
+                whole = await _whole_body(receive)
+                if whole is None:
+                    return
+                receive = whole
             if scope.get("method") == "HEAD":  # as GET; the server leaves the body out
                 scope = {**scope, "method": "GET"}
             await self._app(scope, receive, send_with_headers)
@@ -66,7 +69,7 @@ class Gate:
             await _answer(self._login() if wants_page else response(refusal), scope, receive, send_with_headers)
         except asyncio.CancelledError:  # the server does this, and only at its end, to requests that take too long
             if begun:
-                raise
+                return
             ending = ShuttingDown("The app is shutting down; this request was not finished.")
             await _answer(response(ending), scope, receive, send_with_headers)
         except Exception:
@@ -84,12 +87,13 @@ async def _answer(answer: Response, scope: Scope, receive: Receive, send: Send) 
         await answer(scope, receive, send)
 
 
-async def _whole_body(receive: Receive) -> Receive:
+async def _whole_body(receive: Receive) -> Receive | None:
+    """The body as one message; None if the client left before its end, and is not to have anything done."""
     body, size, more = bytearray(), 0, True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            break
+            return None
         chunk = message.get("body", b"")
         size += len(chunk)
         more = message.get("more_body", False)

@@ -1,11 +1,12 @@
 """What the kernel knows of a socket: read with one call, only when somebody looks.
 
 Offsets are those of ``struct tcp_info`` in Linux's uapi/linux/tcp.h, which only ever grows at its end. Where the
-platform has no TCP_INFO of this shape, every figure is zero.
+platform is not Linux, every figure is zero.
 """
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 import sys
@@ -25,7 +26,10 @@ _WE_CLOSED = {4, 5, 9, 11}  # FIN_WAIT1, FIN_WAIT2, LAST_ACK, CLOSING
 
 
 def _info(sock: socket.socket) -> bytes:
-    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SIZE)
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SIZE)
+    if len(info) < _SIZE:
+        raise OSError(errno.ENOPROTOOPT, "this kernel tells less of a connection (Linux 4.19 and later tell enough)")
+    return info
 
 
 def waiting(listener: socket.socket) -> int:

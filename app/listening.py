@@ -82,7 +82,10 @@ async def resolve(host: str) -> tuple[socket.AddressFamily, str]:
     except (OSError, UnicodeError):
         pass  # a name: may take its time, elsewhere
     worker = Worker(f"resolve {host}", look_up)
-    worker.start()
+    try:
+        worker.start()
+    except RuntimeError as error:
+        raise OutOfDescriptors(f"No thread is left to resolve {host!r} in ({error}).") from error
     try:
         return (await asyncio.wait_for(worker.ended, RESOLVE_SECONDS))[0]
     except TimeoutError:

@@ -34,6 +34,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await supervisor.open()
         try:
+            await supervisor.resume()
             yield
         finally:
             await supervisor.close()
@@ -52,6 +53,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app, routers)
     for router in routers:
         app.include_router(router)
+    app.add_api_websocket_route("/{path:path}", problems.nowhere)
     app.mount("/static", StaticFiles(directory=pages.ROOT / "static"), name="static")
     app.add_middleware(Gate, rules=rules, login=lambda: pages.login_page(401))
     problems.describe(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -87,8 +88,10 @@ def dashboard(
             "waiting": sum(server.connections.waiting for server in servers),
             "latest": [entry for entry, _ in zip(found.journal.latest(), range(LATEST), strict=False)],
             "problem": problem,
+            "trouble": found.trouble,
             "form": values | (form or {}),
             "lessons": {variant.name: variant.title for variant in found.variants.values()},
+            "guarded": request.app.state.rules.guarded,
             "may_change": role(request) == "owner",
         },
         status,
@@ -120,19 +123,32 @@ async def show_api(request: Request) -> Response:
 
 
 @router.get("/login")
-async def show_login() -> Response:
-    return login_page(200)
+async def show_login(request: Request) -> Response:
+    return login_page(200) if request.app.state.rules.guarded else to_dashboard()
 
 
 @router.post("/login")
 async def log_in(request: Request, token: Annotated[str, Form()] = "") -> Response:
     rules: Rules = request.app.state.rules
+    if not rules.guarded:
+        return to_dashboard()
     if rules.role_of(token) is None:
         return login_page(401, wrong=True)
     response = to_dashboard()
     secure = request.url.scheme == "https"
-    response.set_cookie(COOKIE, session(token), httponly=True, samesite="strict", secure=secure)
+    response.set_cookie(_cookie(request), session(token), httponly=True, samesite="strict", secure=secure)
     return response
+
+
+@router.post("/logout")
+async def log_out(request: Request) -> Response:
+    response = to_dashboard()
+    response.delete_cookie(_cookie(request))
+    return response
+
+
+def _cookie(request: Request) -> str:
+    return f"{COOKIE}-{request.url.port or request.url.scheme}"
 
 
 @router.post("/ui/servers")
@@ -141,7 +157,7 @@ async def start_one(request: Request) -> Response:
     form = {field: str(data.get(field, "")) for field in FORM_FIELDS}
     given: dict[str, Any] = {field: value for field, value in form.items() if value}
     port = form["port"].strip() or "0"
-    given["port"] = int(port) if port.isdecimal() and port.isascii() else port
+    given["port"] = int(port) if re.fullmatch("[0-9]{1,5}", port) else port
     try:
         await supervisor(request).create(ServerSpec.model_validate(given))
     except ValidationError as error:

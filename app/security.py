@@ -12,8 +12,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import re
-from collections.abc import Callable
-from http.cookies import CookieError, SimpleCookie
+from collections.abc import Callable, Iterator
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -25,8 +24,10 @@ from app.settings import Settings
 Role = Literal["owner", "viewer"]
 
 COOKIE = "echodeck"
+"""What our cookies' names begin with; the page's port follows, as a host's ports share its cookies."""
+
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-OPEN_PATHS = frozenset({"/healthz", "/readyz", "/login"})
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/login", "/logout"})
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 RESPONSE_HEADERS = {
@@ -66,16 +67,21 @@ class Rules:
         if settings.viewer_token:
             self._tokens.append(("viewer", settings.viewer_token.get_secret_value()))
 
+    @property
+    def guarded(self) -> bool:
+        """Whether there is a token at all."""
+        return bool(self._tokens)
+
     def check(self, method: str, path: str, headers: Headers) -> Role:
         """Who asks. ``method`` is that of HTTP, or WEBSOCKET.
 
         Raises:
             ForeignHost, ForeignOrigin, TokenRequired, ReadOnly: the caller may not.
         """
-        port = self._check_host(headers)
+        name, port = self._check_host(headers)
         changes = method not in SAFE_METHODS
         if changes:
-            self._check_origin(headers, port)
+            self._check_origin(headers, name, port)
         if path in OPEN_PATHS or path.startswith("/static/"):
             return "viewer"
         role = self.role(headers)
@@ -95,11 +101,8 @@ class Rules:
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return self.role_of(given.strip())
-        try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        except CookieError:
-            cookie = None
-        return self._first(lambda token: session(token), cookie.value) if cookie else None
+        roles = (self._first(session, value) for value in _sessions(headers))
+        return next((role for role in roles if role), None)
 
     def role_of(self, token: str) -> Role | None:
         return self._first(lambda known: known, token)
@@ -110,7 +113,7 @@ class Rules:
                 return role
         return None
 
-    def _check_host(self, headers: Headers) -> int | None:
+    def _check_host(self, headers: Headers) -> tuple[str, int | None]:
         given = headers.getlist("host")
         host = _HOST.fullmatch(given[0]) if len(given) == 1 else None
         if host is None or not self._is_ours(host["name"].lower()):
@@ -119,7 +122,7 @@ class Rules:
                 f"The Host header ({shown}) is not a name of this app; add it with --allowed-hosts if it should be.",
                 host=shown,
             )
-        return int(host["port"]) if host["port"] else None
+        return host["name"].lower(), int(host["port"]) if host["port"] else None
 
     def _is_ours(self, name: str) -> bool:
         if is_loopback(name) or name in self._names:
@@ -132,16 +135,19 @@ class Rules:
             return True
         return False
 
-    def _check_origin(self, headers: Headers, port: int | None) -> None:
+    def _check_origin(self, headers: Headers, name: str, port: int | None) -> None:
         given = headers.getlist("origin")
+        if headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
+            raise ForeignOrigin("A page of another site may not do this.", origin=given[0] if given else None)
         if not given:
-            if headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
-                raise ForeignOrigin("A page of another site may not do this.", origin=None)
             return
         try:
             origin = urlsplit(given[0])
             default = DEFAULT_PORTS[origin.scheme]
-            same = (origin.port or default) == (port or default) and self._is_ours(_bracketed(origin.hostname or ""))
+            host = _bracketed(origin.hostname or "")
+            same = (origin.port or default) == (port or default) and (
+                host == name or (is_loopback(host) and is_loopback(name))
+            )
         except (ValueError, KeyError):
             same = False
         if not same or len(given) != 1:
@@ -150,6 +156,15 @@ class Rules:
 
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
+
+
+def _sessions(headers: Headers) -> Iterator[str]:
+    """The values of our cookies. Read by hand: other apps of this host share its cookies, in whatever syntax."""
+    for header in headers.getlist("cookie"):
+        for part in header.split(";"):
+            name, _, value = part.strip().partition("=")
+            if name.startswith(COOKIE):
+                yield value
 
 
 def session(token: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -74,7 +74,8 @@ class Server:
         self._began = 0.0
         self._cpu_before = 0.0
         self._retry: asyncio.Task[None] | None = None
-        self._draining = False
+        self._drain_until: float | None = None
+        self._ended_as = State.STOPPED
 
     # What it is now
 
@@ -110,11 +111,12 @@ class Server:
     # Commands
 
     async def start(self) -> None:
-        """Return when it listens; nothing happens if it does already.
+        """Return when it listens; nothing happens if it does already. A drain is cut short, and it starts anew.
 
         Raises:
             Refusal: why it cannot. It is stopped then.
         """
+        self._cut_drain()
         async with self._turn():
             self._wish("running")
             await self._start()
@@ -123,29 +125,30 @@ class Server:
         """Return when nothing of it runs, or what does not end has been reported.
 
         ``drain`` seconds at most are given to connections that are open to end by themselves, while new clients are
-        refused. A stop without a drain ends the drain of an earlier one.
+        refused. During a drain, a stop with a shorter one, or with none, shortens it.
         """
-        self._cut_short(drain)
+        self._cut_start()
+        self._cut_drain(drain)
         async with self._turn():
             self._wish("stopped")
             await self._stop(drain)
 
     async def restart(self) -> None:
         """Stop and start. Raises as ``start`` does."""
-        if self._draining:
-            self._turns.cut_short()
+        self._cut_drain()
         async with self._turn():
             self._wish("running")
             await self._stop()
             await self._start()
 
-    async def change(self, patch: ServerPatch, check: Callable[[ServerSpec], Awaitable[None]]) -> None:
-        """Apply a patch, all of it or nothing. ``check`` raises if the new spec cannot be.
+    async def change(self, patch: ServerPatch, settle: Callable[[ServerSpec], Awaitable[ServerSpec]]) -> None:
+        """Apply a patch, all of it or nothing. ``settle`` gives a new place its port, or raises if it cannot be.
 
         Raises:
             NotStopped: the patch moves the server elsewhere while it runs.
         """
-        async with self._turn():
+        # A drain may take an hour, and keeps its turn; but it has nothing that a change of limits could disturb.
+        async with nullcontext() if self._drain_until is not None else self._turn():
             spec = patch.apply_to(self.spec)
             moved = [
                 field for field in ("host", "port", "variant") if getattr(spec, field) != getattr(self.spec, field)
@@ -157,26 +160,31 @@ class Server:
                     state=self.state.value,
                 )
             if moved:
-                await check(spec)
+                spec = await settle(spec)
+            if spec == self.spec:
+                return
             if self._run is not None:
                 self._run.apply(spec)
             self.spec = spec
             self._around.note(self.name, "was changed")
             self._around.save(self)
-            if self.state is State.BACKOFF and not spec.restart.wants(State.CRASHED):
+            if self.state is State.BACKOFF and not spec.restart.wants(self._ended_as):
                 await self._forget_retry()
-                self._move(Event.GIVE_UP, "will not be tried again: its policy was changed")
+                self._wish("stopped")
+                self._move(Event.STOP, "will not run again: its policy was changed")
 
     async def remove(self) -> None:
         """Stop it for good."""
-        self._cut_short()
+        self._cut_start()
+        self._cut_drain()
         async with self._turn():
             await self._stop()
             self.removed = True
 
     async def retire(self) -> None:
         """Stop because the app ends: what is wished for stays as it is."""
-        self._cut_short()
+        self._cut_start()
+        self._cut_drain()
         async with self._turns.turn():
             await self._stop()
 
@@ -188,10 +196,11 @@ class Server:
 
     async def resume(self) -> None:
         """Start because it ran when the app ended. Nobody waits to be told: a failure is a crash, and the policy's."""
+        self.desired = "running"
         async with self._turn():
-            self.desired = "running"
-            self._move(Event.START)
-            await self._try()
+            if self.state is State.STOPPED and not self._around.closing():
+                self._move(Event.START)
+                await self._try()
 
     # How
 
@@ -202,9 +211,15 @@ class Server:
                 raise Unknown(f"The server {self.name!r} was removed.", what="server")
             yield
 
-    def _cut_short(self, drain: float = 0.0) -> None:
-        """A stop is about to wait for its turn: end a start that is under way, and a drain if this one has none."""
-        if self.state is State.STARTING or (self._draining and not drain):
+    def _cut_start(self) -> None:
+        """End a start that is under way: its server is about to be stopped."""
+        if self.state is State.STARTING:
+            self._turns.cut_short()
+
+    def _cut_drain(self, left: float = 0.0) -> None:
+        """End a drain that is under way within so many seconds."""
+        if self._drain_until is not None:
+            self._drain_until = min(self._drain_until, self._around.clock.now() + left)
             self._turns.cut_short()
 
     async def _start(self) -> None:
@@ -241,10 +256,7 @@ class Server:
         if self.state is not State.STOPPING:  # else somebody began this and was cancelled
             self._move(Event.STOP)
         if drain:
-            self._draining = True
-            run.retire()
-            await self._turns.unless_cut_short(run.clients.emptied(), drain)
-            self._draining = False
+            await self._drain(run, drain)
         left = await run.stop(self._around.stop_grace)
         self._close_books(run)
         if left:
@@ -256,6 +268,14 @@ class Server:
             self.exit = Exit(self._around.clock.wall(), "stopped", "stopped on request")
         self._move(Event.ENDED, "stopped" if not left else f"was abandoned: {', '.join(left)} did not end")
 
+    async def _drain(self, run: Run, seconds: float) -> None:
+        now = self._around.clock.now
+        self._drain_until = now() + seconds
+        run.retire()
+        while run.clients.all() and (left := self._drain_until - now()) > 0:
+            await self._turns.unless_cut_short(run.clients.emptied(), left)
+        self._drain_until = None
+
     def _ended(self, run: Run, error: BaseException | None) -> None:
         if run is not self._run or self.state is not State.RUNNING:
             return  # being stopped: whoever stops it closes its books
@@ -263,12 +283,16 @@ class Server:
         if error is None:
             self.exit = Exit(self._around.clock.wall(), "returned", "served its clients and ended")
             self._move(Event.RETURNED, "came to its end")
+            self._ended_as = State.EXITED
         else:
             log.error("%s crashed", self.name, exc_info=error)
             self._crashed(error)
         self._consider_retry()
 
     def _crashed(self, error: BaseException) -> None:
+        self._ended_as = State.CRASHED
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
         what = str(error) if isinstance(error, Refusal) else f"{type(error).__name__}: {error}"
         self.exit = Exit(self._around.clock.wall(), "raised", what)
         self._move(Event.RAISED, f"crashed: {what}")
@@ -307,7 +331,7 @@ class Server:
         self._began = self._around.clock.now()
         try:
             listener = await self._turns.unless_cut_short(self._around.listen(self.spec))
-        except Refusal as reason:
+        except Exception as reason:  # whatever it is, nobody else waits for it
             self._crashed(reason)
             self._consider_retry()
             return

@@ -15,10 +15,15 @@ from fastapi import FastAPI
 
 from app import descriptors
 from app.listening import show
+from app.protocol import BoundedHttp
 from app.settings import Settings
 from app.supervisor import Supervisor
 
 log = logging.getLogger("echodeck")
+
+BACKLOG = 2048
+ACCEPTED_IN_ONE_GO = 4
+"""Connections that asyncio takes before any of them gets its protocol, which may find that it is one too many."""
 
 SECONDS_TO_STOP_SERVERS = 3.0
 SECONDS_TO_FINISH_ANSWERS = 1
@@ -40,6 +45,11 @@ class Process(uvicorn.Server):
         self._ending: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._signals = 0
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for sock in sockets or ():  # asyncio takes one number for how many it accepts and for how many may wait
+            sock.listen(BACKLOG)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._signals += 1
@@ -64,12 +74,14 @@ class Process(uvicorn.Server):
             self.should_exit = True
 
 
-async def serve(app: FastAPI, settings: Settings, announce: Callable[[str], None]) -> None:
-    """Serve until a signal comes. ``announce`` gets the page's address once it answers.
+async def serve(app: FastAPI, settings: Settings, announce: Callable[[str], None]) -> list[str]:
+    """Serve until a signal comes. ``announce`` gets the page's address once it can be called.
+
+    Returns the names of tasks that do not end.
 
     Raises:
         CannotServe: the page's address cannot be had.
-        StateInUse, OSError: the state file cannot be had.
+        StateUnusable, OSError: the state file cannot be had.
     """
     descriptors.raise_limit()
     supervisor: Supervisor = app.state.supervisor
@@ -84,12 +96,13 @@ async def serve(app: FastAPI, settings: Settings, announce: Callable[[str], None
     config = uvicorn.Config(
         app,
         lifespan="on",
-        http="httptools",
+        http=BoundedHttp,
         ws="websockets-sansio",
         ws_per_message_deflate=False,
         log_config=None,
         access_log=False,
         server_header=False,
+        backlog=ACCEPTED_IN_ONE_GO,
         proxy_headers=False,
         timeout_graceful_shutdown=SECONDS_TO_FINISH_ANSWERS,
     )
@@ -97,6 +110,7 @@ async def serve(app: FastAPI, settings: Settings, announce: Callable[[str], None
     address, port = supervisor.page_at[0]
     announce(f"http://{show('localhost' if settings.host == 'localhost' else address, port)}/")
     await process.serve(sockets)
+    return [task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()]
 
 
 def open_sockets(host: str, port: int) -> list[socket.socket]:
@@ -121,7 +135,7 @@ def open_sockets(host: str, port: int) -> list[socket.socket]:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.bind((address, port))
             port = sock.getsockname()[1]
-            sock.listen(2048)
+            sock.listen(BACKLOG)
     except (OSError, UnicodeError) as error:
         for sock in sockets:
             sock.close()

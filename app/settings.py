@@ -23,14 +23,14 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
-    state: str = Field(default_factory=default_state)
+    state: Annotated[str, Field(min_length=1)] = Field(default_factory=default_state)
     ports: Annotated[range, NoDecode] = range(1024, 65536)
     loop: Literal["asyncio", "uvloop"] = "asyncio"
     token: SecretStr | None = None
     viewer_token: SecretStr | None = None
     trust_network: bool = False
     allowed_hosts: Annotated[frozenset[str], NoDecode] = frozenset()
-    stop_grace: Annotated[float, Field(gt=0, le=60)] = 2.0
+    stop_grace: Annotated[float, Field(gt=0, le=2.5)] = 2.0
 
     @field_validator("ports", mode="before")
     @classmethod

@@ -12,7 +12,7 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 
 Port = Annotated[int, Field(ge=0, le=65535, strict=True)]
 Host = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[0-9A-Za-z.:%_-]+$")]
-Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False, strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 
 

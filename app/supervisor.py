@@ -48,6 +48,7 @@ class Supervisor:
         self._store = store
         self._servers: dict[str, Server] = {}
         self._next_serial = 1
+        self._to_resume: list[Server] = []
         self._clock = clock or Clock()
         self._around = Surroundings(
             clock=self._clock,
@@ -59,6 +60,11 @@ class Supervisor:
             closing=lambda: self.closing,
         )
         self._undo = ExitStack()
+
+    @property
+    def trouble(self) -> str | None:
+        """What the app's user should know of its state file; None while all is well."""
+        return self._store.failure
 
     # Reading
 
@@ -96,18 +102,16 @@ class Supervisor:
         self._check_variant(spec.variant)
         if spec.name:
             self._check_free(spec.name)
-        if spec.start or spec.port == 0:
+        listener = None
+        if spec.start:
             listener = await self._listen(spec)
             spec = spec.model_copy(update={"port": listener.getsockname()[1]})
         else:
-            listener = None
-            await self._check_place(spec)
+            spec = await self._settle(spec)
         try:
             self._check_open()
             name = spec.name or f"{spec.variant}-{spec.port}"
             self._check_free(name)
-            if listener is not None and not spec.start:
-                listener.close()
             server = Server(self._next_serial, name, spec.model_copy(update={"name": name}), self._around)
         except BaseException:
             if listener is not None:
@@ -117,7 +121,7 @@ class Supervisor:
         self._servers[name] = server
         self._note(name, "was created")
         self._save(server)
-        if listener is not None and spec.start:
+        if listener is not None:
             server.begin(listener)
         await self._store.flush()
         return server
@@ -145,7 +149,7 @@ class Supervisor:
         server = self.server(name)
         if "variant" in patch.model_fields_set:
             self._check_variant(patch.variant)
-        await server.change(patch, self._check_place)
+        await server.change(patch, self._settle)
         await self._store.flush()
         return server
 
@@ -160,17 +164,16 @@ class Supervisor:
     # The app's own start and end
 
     async def open(self) -> None:
-        """Read the state, and run again what should run. A second call does nothing.
+        """Read the state; ``resume`` runs again what should run. A second call does nothing.
 
         Raises:
-            StateInUse, OSError: the state cannot be had.
+            StateUnusable, OSError: the state cannot be had.
         """
         if self._opened:
             return
         saved = self._store.open()
         self._opened = True
         self._undo.enter_context(adopting(asyncio.get_running_loop()))
-        resumed = []
         for one in saved:
             try:
                 spec = ServerSpec.model_validate_json(one.spec)
@@ -182,8 +185,12 @@ class Supervisor:
             self._servers[one.name] = server
             self._next_serial = max(self._next_serial, one.serial + 1)
             if one.desired == "running":
-                resumed.append(server.resume())
-        await asyncio.gather(*resumed)
+                self._to_resume.append(server)
+
+    async def resume(self) -> None:
+        """Return when everything that should run does, or has met with its restart policy."""
+        waiting, self._to_resume = self._to_resume, []
+        await asyncio.gather(*(server.resume() for server in waiting))
 
     def announce_end(self) -> None:
         """From now on nothing is started."""
@@ -195,8 +202,9 @@ class Supervisor:
         await asyncio.gather(*(server.retire() for server in self._servers.values()))
 
     async def close(self) -> None:
-        """Stop what still runs and write down what is yet to be written."""
-        await self.stop_all()
+        """Stop what runs, unless that was tried already, and write down what is yet to be written."""
+        if not self.closing:
+            await self.stop_all()
         await self._store.close()
         self._undo.close()
 
@@ -234,11 +242,19 @@ class Supervisor:
                 f"There is a server {name!r} already; choose another name.", field="name", server=f"/servers/{name}"
             )
 
-    async def _check_place(self, spec: ServerSpec) -> None:
-        """Raise what ``listen`` would, as far as it can be known without listening."""
+    async def _settle(self, spec: ServerSpec) -> ServerSpec:
+        """The spec with a port that is free now, if it names none.
+
+        Raises:
+            Refusal: what ``listen`` would say, as far as it can be known without listening.
+        """
+        if spec.port == 0:
+            with await self._listen(spec) as listener:
+                return spec.model_copy(update={"port": listener.getsockname()[1]})
         self.policy.check_port(spec.port)
         _, address = await resolve(spec.host)
         self.policy.check_address(address)
+        return spec
 
     def _note(self, name: str, what: str) -> None:
         self.journal.note(self._clock.wall(), name, what)

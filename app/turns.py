@@ -19,7 +19,6 @@ class Turns:
     async def turn(self) -> AsyncIterator[None]:
         """Wait for a turn and have it; first come, first served."""
         async with self._lock:
-            self._hurry.clear()
             yield
 
     def cut_short(self) -> None:
@@ -28,11 +27,13 @@ class Turns:
 
     async def unless_cut_short(self, wanted: Awaitable[T], seconds: float | None = None) -> T | None:
         """What was wanted; None if it was cut short or took longer than that, and then it is cancelled."""
+        self._hurry.clear()
         work = asyncio.ensure_future(wanted)
         hurry = asyncio.ensure_future(self._hurry.wait())
         try:
             await asyncio.wait({work, hurry}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             return work.result() if work.done() else None
         finally:
-            for future in (work, hurry):
-                future.cancel()
+            work.cancel()
+            hurry.cancel()
+            await asyncio.wait({work, hurry})

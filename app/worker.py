@@ -26,7 +26,7 @@ class Worker(Generic[T]):
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self._clock: int | None = None
-        self._cpu_at_end = 0.0
+        self._cpu_at_end: float | None = None
         self.ended: asyncio.Future[T] = self._loop.create_future()
         self.thread = threading.Thread(target=self._main, name=name, daemon=True)
 
@@ -39,12 +39,10 @@ class Worker(Generic[T]):
     @property
     def cpu_seconds(self) -> float:
         """Processor time that the thread has used."""
-        if self._clock is None:
-            return 0.0
-        try:
-            return time.clock_gettime(self._clock)
-        except OSError:  # it has ended
-            return self._cpu_at_end
+        if self._cpu_at_end is None and self._clock is not None:
+            with suppress(OSError):  # it ended this moment
+                return time.clock_gettime(self._clock)
+        return self._cpu_at_end or 0.0
 
     def _main(self) -> None:
         # Asked for by the thread itself: of a thread that has ended, pthread_getcpuclockid(3) may crash the process.

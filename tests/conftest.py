@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -104,12 +104,15 @@ async def api(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+ECHODECK = Path(sys.executable).with_name("echodeck")
+
+
 class Program:
     """``echodeck serve`` in a process of its own."""
 
-    def __init__(self, *options: str, **environment: str) -> None:
+    def __init__(self, *options: str, command: Sequence[str | Path] = (ECHODECK,), **environment: str) -> None:
         self.process = subprocess.Popen(
-            [Path(sys.executable).with_name("echodeck"), "serve", "--port", "0", *options],
+            [*command, "serve", "--port", "0", *options],
             env={name: value for name, value in os.environ.items() if not name.startswith("ECHODECK_")} | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -152,10 +155,10 @@ def program() -> Iterator[Callable[..., Program]]:
     """Starts programs that end with the test."""
     programs: list[Program] = []
 
-    def start(*options: str, **environment: str) -> Program:
+    def start(*options: str, **more: Any) -> Program:
         if "--state" not in options:
             options = ("--state", ":memory:", *options)
-        programs.append(Program(*options, **environment))
+        programs.append(Program(*options, **more))
         return programs[-1]
 
     yield start

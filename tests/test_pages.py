@@ -69,7 +69,7 @@ async def test_a_refused_form_says_why_and_keeps_what_was_typed(api: httpx.Async
     assert '<option value="blocking" selected>' in response.text
 
 
-@pytest.mark.parametrize("port", ["abc", "70000", "-1", "8001.5", "\uff11\uff12", "1e4", " "])
+@pytest.mark.parametrize("port", ["abc", "9" * 5000, "70000", "-1", "8001.5", "\uff11\uff12", "1e4", " "])
 async def test_a_port_that_is_none(api: httpx.AsyncClient, port: str) -> None:
     response = await api.post("/ui/servers", data={"variant": "asyncio", "port": port})
     assert response.status_code == (303 if port == " " else 422)
@@ -121,7 +121,7 @@ def test_every_template_is_used() -> None:
 
 
 async def test_everything_a_page_loads_is_served_from_here(api: httpx.AsyncClient) -> None:
-    for path in ("/", "/docs", "/login"):
+    for path in ("/", "/docs"):
         page = (await api.get(path)).text
         found = re.findall(r'(?:src|href)="([^"]+)"', page)
         assert found

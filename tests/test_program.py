@@ -17,11 +17,10 @@ import httpx
 import pytest
 
 from app.listening import show
-from tests.conftest import VARIANTS, Program
+from tests.conftest import ECHODECK, VARIANTS, Program
 from tests.helpers import Client, refuses, until
 
 Start = Callable[..., Program]
-ECHODECK = Path(sys.executable).with_name("echodeck")
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -291,3 +290,97 @@ def test_a_large_body_gets_its_answer_over_a_real_connection(program: Start) -> 
         response = httpx.post(f"{running.url}/servers", content=content, headers={"content-type": "application/json"})
         assert response.status_code == 413
     assert httpx.get(f"{running.url}/healthz").status_code == 200
+
+
+async def test_a_request_that_is_cut_off_does_nothing(program: Start) -> None:
+    running = program()
+    made = make(running, "asyncio")
+    for path, body in (("/ui/servers", b"variant=asyncio&port=2002"), (f"/servers/{made['name']}/stop", b"{")):
+        with socket.create_connection(("127.0.0.1", running.port)) as client:
+            head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body) + 1}\r\n"
+            client.send(f"{head}Content-Type: application/x-www-form-urlencoded\r\n\r\n".encode() + body)
+    assert states(running) == {made["name"]: "running"}
+    assert states(running) == {made["name"]: "running"}
+
+
+def test_endless_headers_are_refused(program: Start) -> None:
+    running = program()
+    with socket.create_connection(("127.0.0.1", running.port), timeout=10) as client:
+        client.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: ")
+        with suppress(ConnectionError):
+            for _ in range(100):
+                client.send(b"x" * 65_536)
+        with suppress(ConnectionError):
+            assert client.recv(100).startswith(b"HTTP/1.1 431 ")
+    assert httpx.get(f"{running.url}/healthz", headers={"x-long": "x" * 60_000}).status_code == 200
+
+
+async def test_strangers_that_hold_the_pages_connections_spin_no_loop(program: Start) -> None:
+    command = ("sh", "-c", 'ulimit -n 200; exec "$@"', "sh", ECHODECK)
+    running = program(command=command)
+    strangers = [socket.create_connection(("127.0.0.1", running.port)) for _ in range(300)]
+    before = cpu_ticks(running.process.pid)
+    await asyncio.sleep(1)
+    assert cpu_ticks(running.process.pid) - before < 30
+    for stranger in strangers:
+        stranger.close()
+    await until(lambda: answers(running), "the page answers again")
+    assert len(running.end()) < 2000
+
+
+def answers(running: Program) -> bool:
+    with suppress(httpx.HTTPError):
+        return httpx.get(f"{running.url}/healthz").status_code == 200
+    return False
+
+
+def cpu_ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def with_changes(tmp_path: Path, changes: str) -> tuple[str, ...]:
+    """The program, after these lines of Python."""
+    script = tmp_path / "changed.py"
+    script.write_text(f"{changes}\nfrom app.cli import main\nmain()\n")
+    return (sys.executable, str(script))
+
+
+async def test_it_ends_although_a_task_does_not(program: Start, tmp_path: Path) -> None:
+    changes = (
+        "import asyncio\nimport servers.step_7_asyncio as step\n"
+        "async def serve(listener, options):\n"
+        "    while True:\n"
+        "        try: await asyncio.sleep(3600)\n"
+        "        except asyncio.CancelledError: pass\n"
+        "step.serve = serve"
+    )
+    running = program(command=with_changes(tmp_path, changes))
+    make(running, "asyncio")
+    began = time.monotonic()
+    running.signal(signal.SIGTERM)
+    assert await asyncio.to_thread(running.wait) == 0
+    assert time.monotonic() - began < 5
+    assert "did not stop" in running.end()
+
+
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
+async def test_it_ends_cleanly_while_it_still_restores(program: Start, tmp_path: Path, sig: signal.Signals) -> None:
+    state = str(tmp_path / "state")
+    first = program("--state", state)
+    name = make(first, "asyncio", host="localhost")["name"]
+    first.process.kill()
+    first.wait()
+    changes = (
+        "import socket, time\nfind = socket.getaddrinfo\n"
+        "def slow(host, *arguments, **options):\n"
+        "    if host == 'localhost' and not options.get('flags'): print('looking up', flush=True); time.sleep(60)\n"
+        "    return find(host, *arguments, **options)\n"
+        "socket.getaddrinfo = slow"
+    )
+    second = program("--state", state, command=with_changes(tmp_path, changes))
+    second.hear("looking up")
+    second.signal(sig)
+    assert await asyncio.to_thread(second.wait) == 0
+    assert "Traceback" not in second.end()
+    assert states(program("--state", state)) == {name: "running"}

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
-import pytest
 
-import servers
 from app.spec import ServerSpec
-from servers import discover
-from tests.conftest import VARIANTS, Program, Start
-from tests.helpers import Client
+from tests.conftest import VARIANTS, Program
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -78,18 +75,15 @@ def test_the_files_that_are_named_exist() -> None:
         assert (ROOT / name).is_file(), name
 
 
-async def test_the_variant_of_the_recipe(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: Start, supervisor: object
-) -> None:
+def test_the_variant_of_the_recipe_passes_the_wire_suite(tmp_path: Path) -> None:
+    """In a copy of the project, as a reader would do it."""
+    ignored = shutil.ignore_patterns(".*", "node_modules", "__pycache__", "vendor")
+    copy = Path(shutil.copytree(ROOT, tmp_path / "copy", ignore=ignored))
     (recipe,) = blocks("python")
-    (tmp_path / "beyond_loud.py").write_text(recipe)
-    monkeypatch.setattr(servers, "__path__", [*servers.__path__, str(tmp_path)])
-    supervisor.variants = discover()  # type: ignore[attr-defined]
-    del sys.modules["servers.beyond_loud"]
-    server = await start("loud")
-    async with await Client.to(server.spec.port) as client:
-        await client.ask(b"hi\n", b"LOUD hi\n")
-        await supervisor.stop(server.name)  # type: ignore[attr-defined]
-        assert await client.rest() == b""
-    assert server.exit is not None
-    assert server.exit.reason == "stopped"
+    (copy / "servers" / "beyond_mark.py").write_text(recipe)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "mark", "tests/test_wire.py"]
+    done = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout
+    passed = re.search(r"(\d+) passed", done.stdout)
+    assert passed
+    assert int(passed.group(1)) > 8

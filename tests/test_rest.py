@@ -158,6 +158,8 @@ BAD_BODIES: list[tuple[str, dict[str, Any], str | None]] = [
     ("backlog zero", {"variant": "asyncio", "port": 0, "backlog": 0}, "backlog"),
     ("max_connections zero", {"variant": "asyncio", "port": 0, "max_connections": 0}, "max_connections"),
     ("idle_timeout negative", {"variant": "asyncio", "port": 0, "idle_timeout": -1}, "idle_timeout"),
+    ("idle_timeout true", {"variant": "asyncio", "port": 0, "idle_timeout": True}, "idle_timeout"),
+    ("idle_timeout in a string", {"variant": "asyncio", "port": 0, "idle_timeout": "5"}, "idle_timeout"),
     ("recv_size too large", {"variant": "asyncio", "port": 0, "recv_size": 10**9}, "recv_size"),
     ("nodelay a word", {"variant": "asyncio", "port": 0, "nodelay": "yes"}, "nodelay"),
     ("start a number", {"variant": "asyncio", "port": 0, "start": 1}, "start"),
@@ -344,6 +346,17 @@ async def test_a_patch_of_a_stopped_server_that_fails_changes_nothing(
     server = await make(api, start=False)
     problem(await api.patch(f"/servers/{server['name']}", json=change), status, name)
     assert (await api.get(f"/servers/{server['name']}")).json() == server
+
+
+async def test_a_patch_to_port_0_picks_a_port_that_stays(api: httpx.AsyncClient) -> None:
+    server = await make(api, start=False)
+    at = f"/servers/{server['name']}"
+    port = (await api.patch(at, json={"port": 0})).json()["port"]
+    assert port > 0
+    for verb in ("start", "restart"):
+        assert (await api.post(f"{at}/{verb}")).json()["port"] == port
+    async with await Client.to(port) as client:
+        await client.ask(b"hi", b"hi")
 
 
 async def test_a_patch_changes_what_it_names(api: httpx.AsyncClient) -> None:

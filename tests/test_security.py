@@ -66,6 +66,18 @@ async def test_what_listens_everywhere_is_called_by_its_addresses(api: httpx.Asy
         assert (await api.get("/servers", headers={"host": host})).status_code == status
 
 
+@pytest.mark.parametrize("settings", [Settings(state=":memory:", host="0.0.0.0", trust_network=True)], indirect=True)
+async def test_a_page_at_any_other_address_is_foreign_still(api: httpx.AsyncClient, settings: Settings) -> None:
+    for origin, status in (("http://6.6.6.6:8000", 403), ("http://127.0.0.1:8000", 403), ("http://10.0.0.1:8000", 201)):
+        response = await api.post("/servers", json=BODY, headers={"host": "10.0.0.1:8000", "origin": origin})
+        assert response.status_code == status, origin
+
+
+async def test_a_cross_site_request_is_foreign_whatever_its_origin_says(api: httpx.AsyncClient) -> None:
+    headers = {"origin": "http://localhost:8000", "sec-fetch-site": "cross-site"}
+    assert (await api.post("/servers", json=BODY, headers=headers)).status_code == 403
+
+
 # Requests that another site's page sends
 
 
@@ -137,7 +149,8 @@ async def test_a_websocket_without_the_token_is_refused(program: Callable[..., P
     running = program(ECHODECK_TOKEN="secret", ECHODECK_VIEWER_TOKEN="look")
     assert await refusal(running) == 401
     assert await refusal(running, Authorization="Bearer look") == 403
-    assert await refusal(running, Authorization="Bearer secret") not in {401, 101}
+    for path in ("/servers/x/terminal", "/", "/static/page.css", "/nowhere"):
+        assert await refusal(running, path, Authorization="Bearer secret") == 404
 
 
 # Tokens
@@ -201,6 +214,33 @@ async def test_a_browser_logs_in(api: httpx.AsyncClient, settings: Settings) -> 
 
 
 @GUARDED
+async def test_other_apps_cookies_do_not_log_anybody_out(api: httpx.AsyncClient, settings: Settings) -> None:
+    cookie = (await api.post("/login", data={"token": "secret"})).headers["set-cookie"].partition(";")[0]
+    assert cookie.startswith("echodeck-8000=")
+    api.cookies.clear()
+    for others in (
+        f'prefs={{"a":1}}; {cookie}',
+        f"a[x]=1; {cookie}",
+        f"echodeck-9000=stale; {cookie}",
+        f"{cookie}; ;;==",
+    ):
+        assert (await api.get("/servers", headers={"cookie": others})).status_code == 200
+
+
+@GUARDED
+async def test_a_logout_forgets_the_session(api: httpx.AsyncClient, settings: Settings) -> None:
+    await api.post("/login", data={"token": "secret"})
+    assert "Log out" in (await api.get("/")).text
+    assert (await api.post("/logout")).status_code == 303
+    assert (await api.get("/servers")).status_code == 401
+
+
+async def test_without_a_token_there_is_no_login(api: httpx.AsyncClient) -> None:
+    assert (await api.get("/login")).headers["location"] == "/"
+    assert (await api.post("/login", data={"token": "x"})).headers["location"] == "/"
+
+
+@GUARDED
 async def test_a_viewer_logs_in_as_one(api: httpx.AsyncClient, settings: Settings) -> None:
     await api.post("/login", data={"token": "look"})
     assert (await api.get("/servers")).status_code == 200
@@ -223,7 +263,7 @@ def test_tokens_that_make_no_sense_are_refused(tokens: dict[str, str]) -> None:
 # Every answer's headers
 
 
-@pytest.mark.parametrize("path", ["/", "/servers", "/nowhere", "/static/page.css", "/static/none", "/docs", "/login"])
+@pytest.mark.parametrize("path", ["/", "/servers", "/nowhere", "/static/page.css", "/static/none", "/docs"])
 @pytest.mark.parametrize("host", ["localhost", "evil.example"])
 async def test_every_answer_carries_the_headers(api: httpx.AsyncClient, path: str, host: str) -> None:
     headers = (await api.get(path, headers={"host": host})).headers

@@ -17,7 +17,7 @@ import pytest
 from app.errors import Interrupted
 from app.lifecycle import State
 from app.listening import Policy
-from app.spec import ServerSpec
+from app.spec import ServerPatch, ServerSpec
 from app.store import Store
 from app.supervisor import Supervisor
 from servers import Variant, Wire
@@ -200,6 +200,30 @@ async def test_a_drain_is_cut_short_by_somebody_in_a_hurry(supervisor: Superviso
         async with asyncio.timeout(PATIENCE):
             await getattr(supervisor, command)(server.name)
             await drain
+
+
+async def test_a_drain_is_shortened_by_a_shorter_one(supervisor: Supervisor, start: Start) -> None:
+    server = await start("blocking")
+    async with await Client.to(server.spec.port):
+        await until(lambda: server.tally.open == 1, "the client is accepted")
+        drain = asyncio.create_task(supervisor.stop(server.name, drain=3600))
+        await until(lambda: server.state is State.STOPPING, "the drain begins")
+        await supervisor.stop(server.name, drain=0.1)
+        assert (await drain).state is State.STOPPED
+
+
+async def test_during_a_drain_limits_can_change_and_a_start_does_not_wait(supervisor: Supervisor, start: Start) -> None:
+    server = await start("asyncio")
+    async with await Client.to(server.spec.port) as client:
+        await client.ask(b"x", b"x")
+        drain = asyncio.create_task(supervisor.stop(server.name, drain=3600))
+        await until(lambda: server.state is State.STOPPING, "the drain begins")
+        async with asyncio.timeout(PATIENCE):
+            await supervisor.change(server.name, ServerPatch.model_validate({"recv_size": 1}))
+            assert (server.state, server.spec.recv_size) == (State.STOPPING, 1)
+            await supervisor.start(server.name)
+            await drain
+    assert server.state is State.RUNNING
 
 
 async def test_a_busy_loop_is_not_woken_by_a_drained_listener(supervisor: Supervisor, start: Start) -> None:

@@ -164,7 +164,18 @@ async def test_a_policy_changed_to_never_ends_the_backoff(
     server = await start("asyncio")
     await crash(server)
     await supervisor.change(server.name, patch(restart="never"))
-    assert server.state is State.FAILED
+    assert (server.state, server.desired) == (State.STOPPED, "stopped")
+
+
+async def test_what_ended_in_peace_leaves_the_backoff_with_the_policy_that_wanted_it(
+    supervisor: Supervisor, start: Start, clock: HandClock
+) -> None:
+    server = await start("accept-once", restart="always")
+    async with await Client.to(server.spec.port) as client:
+        await client.rest()
+    await until(lambda: server.state is State.BACKOFF, "it waits")
+    await supervisor.change(server.name, patch(restart="on-failure"))
+    assert (server.state, server.desired) == (State.STOPPED, "stopped")
 
 
 # Limits

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
@@ -15,7 +15,17 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from app.api.shapes import Problem, Responses
-from app.errors import ForeignHost, InternalError, Invalid, MethodNotAllowed, Refusal, TokenRequired, Unknown, refusals
+from app.errors import (
+    ForeignHost,
+    InternalError,
+    Invalid,
+    MethodNotAllowed,
+    Refusal,
+    ShuttingDown,
+    TokenRequired,
+    Unknown,
+    refusals,
+)
 
 log = logging.getLogger("echodeck.api")
 
@@ -38,8 +48,8 @@ def response(refusal: Refusal) -> Response:
 def responses(*kinds: type[Refusal]) -> Responses:
     """For a route's ``responses``: the refusals it may answer with, besides those that every route may."""
     described: Responses = {}
-    everywhere: tuple[type[Refusal], ...] = (TokenRequired, ForeignHost)
-    for kind in (*kinds, *everywhere):
+    everywhere: tuple[type[Refusal], ...] = (TokenRequired, ForeignHost, ShuttingDown)
+    for kind in dict.fromkeys((*kinds, *everywhere)):
         entry = described.setdefault(
             kind.status,
             {"description": "", "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}},
@@ -57,6 +67,11 @@ async def problem_kind(name: str) -> ProblemKind:
     return ProblemKind(
         name=kind.name, status=kind.status, title=kind.title, explanation=" ".join((kind.__doc__ or "").split())
     )
+
+
+async def nowhere(websocket: WebSocket, path: str) -> None:
+    """For WebSockets to any address without one."""
+    await websocket.send_denial_response(response(Unknown(f"There is no WebSocket at /{path}.", what="path")))
 
 
 def install(app: FastAPI, routers: Sequence[APIRouter]) -> None:
@@ -121,6 +136,8 @@ def describe(app: FastAPI) -> None:
         document = generate()
         schemas = document["components"]["schemas"]
         schemas["Problem"] = Problem.model_json_schema()
+        document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        document["security"] = [{}, {"token": []}]
         for foreign in ("HTTPValidationError", "ValidationError"):
             schemas.pop(foreign, None)
         return document

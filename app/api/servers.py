@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from app.api.context import supervisor
 from app.api.paging import After, Limit, cursor, position
 from app.api.problems import responses
-from app.api.shapes import Servers, ServerShape
+from app.api.shapes import Responses, Servers, ServerShape
 from app.errors import (
     BodyTooLarge,
     ForeignOrigin,
@@ -42,7 +42,12 @@ async def list_servers(request: Request, limit: Limit = 1000, after: After = Non
     return Servers.model_construct(items=[ServerShape.of(server) for server in page], next=following)
 
 
-@router.post("", status_code=201, responses=responses(NameTaken, *CANNOT_LISTEN, *CANNOT_WRITE))
+LOCATION: Responses = {
+    201: {"headers": {"Location": {"description": "The server's address.", "schema": {"type": "string"}}}}
+}
+
+
+@router.post("", status_code=201, responses=LOCATION | responses(NameTaken, *CANNOT_LISTEN, *CANNOT_WRITE))
 async def create_server(request: Request, response: Response, spec: ServerSpec) -> ServerShape:
     """Create a server and, unless `start` is false, answer once it listens."""
     server = await supervisor(request).create(spec)

@@ -23,7 +23,11 @@ async def list_variants(request: Request, limit: Limit = 1000, after: After = No
     return Variants(items=[VariantShape.of(variant) for variant in found[start : start + limit]], next=following)
 
 
-@router.get("/{variant}/source", response_class=PlainTextResponse, responses=responses(Unknown, Invalid))
-async def variant_source(request: Request, variant: str) -> PlainTextResponse:
+class PythonResponse(PlainTextResponse):
+    media_type = "text/x-python"
+
+
+@router.get("/{variant}/source", response_class=PythonResponse, responses=responses(Unknown, Invalid))
+async def variant_source(request: Request, variant: str) -> PythonResponse:
     """The variant's file, as it runs."""
-    return PlainTextResponse(supervisor(request).variant(variant).source, media_type="text/x-python; charset=utf-8")
+    return PythonResponse(supervisor(request).variant(variant).source)

@@ -1,0 +1,68 @@
+"""The page's end of an HTTP connection: uvicorn's, with bounds on what a stranger can hold before saying who he is."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from app import descriptors
+
+MOST_HEAD = 65_536
+"""Bytes of a request's first line and headers."""
+
+SECONDS_FOR_HEAD = 10.0
+"""From a connection, or the first byte of a further request on it, to the end of the headers."""
+
+KEPT_FREE = 24
+"""Of the descriptors that servers leave to the page, those that connections to the page leave to everything else. Were
+none left, asyncio's own accept would fail, log and try again as often as its backlog is long."""
+
+
+class BoundedHttp(HttpToolsProtocol):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._head: int | None = 0  # bytes so far; None between requests and within a body
+        self._patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn declares it
+        super().connection_made(transport)
+        if transport.get_extra_info("socket").fileno() >= descriptors.bound() + descriptors.RESERVE - KEPT_FREE:
+            transport.abort()
+        else:
+            self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._have_head()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._head is not None:
+            self._head += len(data)
+        super().data_received(data)
+        if self._head is not None and self._head > MOST_HEAD and not self.transport.is_closing():
+            self.transport.write(
+                b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            )
+            self.transport.close()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._head is None:
+            self._await_head()
+
+    def on_headers_complete(self) -> None:
+        self._have_head()
+        super().on_headers_complete()
+
+    def _await_head(self) -> None:
+        self._head = 0
+        loop = asyncio.get_running_loop()
+        self._patience = loop.call_later(SECONDS_FOR_HEAD, lambda: self.transport.abort())
+
+    def _have_head(self) -> None:
+        self._head = None
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
