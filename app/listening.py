@@ -118,6 +118,18 @@ async def listen(host: str, port: int, backlog: int, policy: Policy, holder_of: 
     raise PortTaken("Every port in the allowed range is taken.", field="port", holder=None)
 
 
+async def check(host: str, port: int, policy: Policy, holder_of: HolderOf) -> None:
+    """Raise what ``listen`` would, except that the port is taken: that is another matter by the time of the start.
+
+    Raises:
+        Refusal: why nothing could ever listen there.
+    """
+    policy.check_port(port)
+    family, address = await resolve(host)
+    policy.check_address(address)
+    _bind(family, address, 0, 1, holder_of).close()
+
+
 def _bind(family: socket.AddressFamily, address: str, port: int, backlog: int, holder_of: HolderOf) -> Listener:
     listener = None
     try:

@@ -13,7 +13,7 @@ from app.adoption import adopting
 from app.clock import Clock
 from app.errors import Invalid, NameTaken, ShuttingDown, Unknown
 from app.journal import Journal
-from app.listening import Holder, Policy, listen, resolve
+from app.listening import Holder, Policy, check, listen
 from app.server import Server, Surroundings
 from app.spec import ServerPatch, ServerSpec
 from app.store import Saved, Store
@@ -251,9 +251,7 @@ class Supervisor:
         if spec.port == 0:
             with await self._listen(spec) as listener:
                 return spec.model_copy(update={"port": listener.getsockname()[1]})
-        self.policy.check_port(spec.port)
-        _, address = await resolve(spec.host)
-        self.policy.check_address(address)
+        await check(spec.host, spec.port, self.policy, self._holder_of)
         return spec
 
     def _note(self, name: str, what: str) -> None:

@@ -254,6 +254,20 @@ async def test_with_a_token_servers_may_listen_beyond_loopback(api: httpx.AsyncC
     assert response.status_code == 201
 
 
+@GUARDED
+async def test_even_then_not_at_addresses_of_others(api: httpx.AsyncClient, settings: Settings) -> None:
+    api.headers["authorization"] = "Bearer secret"
+    made = (await api.post("/servers", json=BODY | {"start": False})).json()
+    elsewhere = {"host": "192.0.2.1"}
+    for response in (
+        await api.post("/servers", json=BODY | elsewhere),
+        await api.post("/servers", json={"variant": "asyncio", "port": 20_000, "start": False} | elsewhere),
+        await api.patch(f"/servers/{made['name']}", json=elsewhere),
+    ):
+        assert (response.status_code, response.json()["field"]) == (422, "host")
+    assert (await api.get(f"/servers/{made['name']}")).json() == made
+
+
 @pytest.mark.parametrize("tokens", [{"viewer_token": "look"}, {"token": "same", "viewer_token": "same"}])
 def test_tokens_that_make_no_sense_are_refused(tokens: dict[str, str]) -> None:
     with pytest.raises(ValidationError, match="ECHODECK_VIEWER_TOKEN"):
