@@ -6,14 +6,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := pyproject.toml hatch_build.py package.json package-lock.json
 
-.PHONY: install run test lint bench demo lock clean browser
+.PHONY: install run test lint bench demo lock clean tools
 
 install: $(VENV)/installed
 
 run: install
 	$(BIN)/echodeck serve
 
-test: $(VENV)/installed-dev browser
+test: $(VENV)/installed-dev tools
 	$(BIN)/pytest
 
 lint: $(VENV)/installed-dev
@@ -55,11 +55,15 @@ $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 	$(PIP) install --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
-# Browser tests drive a real Chromium: the system's, or Debian's.
-browser:
-	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
-		echo "installing chromium"; \
-		$(call APT,chromium) || { echo "cannot install chromium; ask whoever may: apt-get install chromium"; exit 1; }; }
+# What the tests drive besides Python: a real Chromium, and the programs of README's commands.
+tools:
+	@missing=; \
+	command -v chromium >/dev/null || missing="$$missing chromium"; \
+	command -v curl >/dev/null || missing="$$missing curl"; \
+	command -v nc >/dev/null || missing="$$missing netcat-openbsd"; \
+	[ -z "$$missing" ] || { \
+		echo "installing$$missing"; \
+		$(call APT,$$missing) || { echo "cannot; ask whoever may: apt-get install$$missing"; exit 1; }; }
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
 APT = { $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq $(1) >/dev/null; }
