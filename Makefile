@@ -13,7 +13,7 @@ install: $(VENV)/installed
 run: install
 	$(BIN)/echodeck serve
 
-test: $(VENV)/installed-dev tools
+test: tools
 	$(BIN)/pytest
 
 lint: $(VENV)/installed-dev
@@ -56,11 +56,12 @@ $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 	@touch $@
 
 # What the tests drive besides Python: a real Chromium, and the programs of README's commands.
-tools:
+tools: $(VENV)/installed-dev
 	@missing=; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	command -v curl >/dev/null || missing="$$missing curl"; \
 	command -v nc >/dev/null || missing="$$missing netcat-openbsd"; \
+	$(BIN)/playwright --version >/dev/null 2>&1 || missing="$$missing libatomic1"; \
 	[ -z "$$missing" ] || { \
 		echo "installing$$missing"; \
 		$(call APT,$$missing) || { echo "cannot; ask whoever may: apt-get install$$missing"; exit 1; }; }
