@@ -1,20 +1,24 @@
 """Whose task is it? Whatever a server's code creates belongs to that server's run, even what the code forgets.
 
 A run marks the context it serves in; tasks inherit their creator's context (PEP 567), and the task factory finds the
-mark. By the same mark, what nobody caught or what was logged with its traceback is brought to the run it happened in.
+mark. Threads inherit none, so they are given a copy of it when they start. By the same mark, what nobody caught and
+what was logged with its traceback is brought to the run it happened in.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Generator, Iterator
+import threading
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
-from contextvars import Context, ContextVar
+from contextvars import Context, ContextVar, copy_context
 from typing import Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 T = TypeVar("T")
+
+log = logging.getLogger("echodeck.adoption")
 
 
 class Owner(Protocol):
@@ -26,31 +30,45 @@ class Owner(Protocol):
     def adopt(self, task: asyncio.Task[Any]) -> None:
         """A task was created in the run's context; called on the loop."""
 
-    def expects(self, error: BaseException) -> bool:
-        """Whether this is how things end when the run is being stopped, and no failure."""
+    def adopt_thread(self, thread: threading.Thread, work: Callable[[], None]) -> Callable[[], None]:
+        """A thread is about to start in the run's context; returns the work to do there in place of its own."""
 
-    def failed(self, error: BaseException) -> None:
-        """An exception was logged, or nobody fetched it; called on the thread where that happened."""
+    def failed(self, error: BaseException) -> bool:
+        """An exception was logged, or nobody caught it; called on the thread where that happened.
+
+        Returns whether it is worth a line in the app's log: not if it was to be expected, or is one of many.
+        """
 
 
 OWNER: ContextVar[Owner] = ContextVar("owner")
 
-_owners: WeakKeyDictionary[asyncio.Future[Any], Owner] = WeakKeyDictionary()
+_owners: WeakKeyDictionary[asyncio.Future[Any] | threading.Thread, Owner] = WeakKeyDictionary()
 
 
 @contextmanager
 def adopting(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """For as long as it lasts, the loop's tasks find their owners, and exceptions theirs."""
+    """For as long as it lasts, the tasks and threads of servers find their owners, and exceptions theirs."""
     factory, handler, net = loop.get_task_factory(), loop.get_exception_handler(), _LoggedExceptions()
+    start, hook, root = threading.Thread.start, threading.excepthook, logging.getLogger()
     loop.set_task_factory(_create)
     loop.set_exception_handler(_unhandled)
-    logging.getLogger().addHandler(net)
+    root.addHandler(net)
+    root.handlers.insert(0, root.handlers.pop())  # it says of a record whether those after it are to show it
+    threading.Thread.start = lambda thread: _start(thread, start)  # type: ignore[method-assign, assignment]
+    threading.excepthook = lambda unhandled: _thread_failed(unhandled, hook)
     try:
         yield
     finally:
-        logging.getLogger().removeHandler(net)
+        threading.excepthook = hook
+        threading.Thread.start = start  # type: ignore[method-assign]
+        root.removeHandler(net)
         loop.set_exception_handler(handler)
         loop.set_task_factory(factory)
+
+
+def owner_of(task: asyncio.Task[Any]) -> Owner | None:
+    """The run whose code created a task."""
+    return _owners.get(task)
 
 
 def _create(
@@ -69,29 +87,40 @@ def _create(
     return task
 
 
+def _start(thread: threading.Thread, start: Callable[[threading.Thread], None]) -> None:
+    owner = OWNER.get(None)
+    if owner is not None:
+        _owners[thread] = owner
+        work = owner.adopt_thread(thread, thread.run)
+        context = copy_context()
+        thread.run = lambda: context.run(work)  # type: ignore[method-assign]
+    start(thread)
+
+
+def _thread_failed(unhandled: threading.ExceptHookArgs, hook: Callable[[Any], object]) -> None:
+    owner = _owners.get(unhandled.thread) if unhandled.thread is not None else None
+    if owner is None or unhandled.exc_value is None:
+        hook(unhandled)
+    elif owner.failed(unhandled.exc_value):
+        log.error("a thread of %s failed", owner.name, exc_info=unhandled.exc_value)
+
+
 def _unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     error, future = context.get("exception"), context.get("future") or context.get("task")
     owner = _owners.get(future) if future is not None else OWNER.get(None)
-    if error is not None and owner is not None:
-        if owner.expects(error):
-            return
-        owner.failed(error)
-    loop.default_exception_handler(context)
-
-
-def _logged(record: logging.LogRecord) -> tuple[Owner | None, BaseException | None]:
-    error = record.exc_info[1] if record.exc_info else None
-    return (OWNER.get(None), error) if record.name != "asyncio" else (None, None)  # that is _unhandled speaking
+    if error is None or owner is None or owner.failed(error):
+        loop.default_exception_handler(context)
 
 
 def is_news(record: logging.LogRecord) -> bool:
-    """A filter for log handlers: leaves out the errors by which a run that is being stopped comes to its end."""
-    owner, error = _logged(record)
-    return owner is None or error is None or not owner.expects(error)
+    """A filter for log handlers: leaves out the errors by which a run that is being stopped comes to its end, and most
+    of those that repeat themselves."""
+    return getattr(record, "is_news", True)
 
 
 class _LoggedExceptions(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        owner, error = _logged(record)
-        if owner is not None and error is not None and not owner.expects(error):
-            owner.failed(error)
+        error = record.exc_info[1] if record.exc_info else None
+        owner = OWNER.get(None)
+        if owner is not None and error is not None and record.name != "asyncio":  # that is _unhandled speaking
+            record.is_news = owner.failed(error)

@@ -48,6 +48,10 @@ def serve_command(
     ] = None,
     ports: Annotated[str | None, typer.Option(help="The ports that servers may use.  [1024-65535]")] = None,
     loop: Annotated[str | None, typer.Option(help="The event loop: asyncio or uvloop.  [asyncio]")] = None,
+    streams: Annotated[int | None, typer.Option(help="Feeds and taps that may be read at once.  [100]")] = None,
+    journal_entries: Annotated[int | None, typer.Option(help="Events that are kept.  [10000]")] = None,
+    journal_exceptions: Annotated[int | None, typer.Option(help="Exceptions that are kept.  [1000]")] = None,
+    journal_days: Annotated[float | None, typer.Option(help="Days for which both are kept.  [30]")] = None,
     trust_network: Annotated[
         bool | None,
         typer.Option("--trust-network", help="Whoever can reach this machine may use the page, without a token."),

@@ -5,25 +5,17 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import socket
 import threading
+import time
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from app import descriptors, kernel
 from app.connections import Tally, Traffic
+from app.roster import Client, Roster
 from servers import Connection
 
 log = logging.getLogger("echodeck.clients")
-
-
-@dataclass
-class _Client:
-    """``final`` is its traffic, once it was hung up from here."""
-
-    address: Any
-    final: Traffic | None = None
 
 
 class Clients:
@@ -32,12 +24,13 @@ class Clients:
     ``tally`` outlives the run. ``most`` bounds how many may be open at once. After ``refuse`` nobody is let in.
     """
 
-    def __init__(self, name: str, tally: Tally) -> None:
+    def __init__(self, name: str, tally: Tally, roster: Roster) -> None:
         self.most: int | None = None
         self._name = name
         self._tally = tally
+        self._roster = roster
         self._lock = threading.Lock()
-        self._open: dict[Connection, _Client] = {}
+        self._open: dict[int, Client] = {}
         self._refusing = False
         self._shed = False
         self._empty = asyncio.Event()
@@ -54,18 +47,20 @@ class Clients:
             if self._refusing or (self.most is not None and len(self._open) >= self.most):
                 self._tally.turned_away += 1
                 return False
-            self._open[connection] = _Client(address)
+            client = self._roster.enter(self._name, connection, address, time.time(), self)
+            self._open[client.number] = client
             self._tally.opened()
         return True
 
     def closes(self, connection: Connection) -> None:
-        traffic = _traffic(connection)
+        client: Client = connection.client
+        traffic = client.traffic
         with self._lock:
-            client = self._open.pop(connection, None)
-            if client is None:
+            if self._open.pop(client.number, None) is None:
                 return
-            self._tally.closed(client.final or traffic)
+            self._tally.closed(traffic, client.seen)
             emptied = self._refusing and not self._open
+        self._roster.leave(client)
         if emptied:
             with suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._empty.set)
@@ -77,18 +72,26 @@ class Clients:
         if first:  # one incident, not one a client
             log.warning("%s turns clients away: no descriptor is left (%s)", self._name, error)
 
+    # As their books (``roster.Books``)
+
+    def saw(self, client: Client, traffic: Traffic) -> None:
+        with self._lock:
+            if client.number in self._open:
+                self._tally.seen += traffic - client.seen
+                client.seen = traffic
+
     # As the run's
 
-    def all(self) -> list[Connection]:
+    def all(self) -> list[Client]:
         with self._lock:
-            return list(self._open)
+            return list(self._open.values())
 
     @property
     def traffic(self) -> Traffic:
         """Of the connections that are open now."""
         bytes_in = bytes_out = 0
-        for connection in self.all():
-            traffic = _traffic(connection)
+        for client in self.all():
+            traffic = client.traffic
             bytes_in += traffic.bytes_in
             bytes_out += traffic.bytes_out
         return Traffic(bytes_in, bytes_out)
@@ -104,40 +107,23 @@ class Clients:
         """Return when the last one has left, after ``refuse``."""
         await self._empty.wait()
 
-    def hang_up(self, connection: Connection) -> None:
-        """Shut it both ways: whoever reads from it or sends to it, in whatever thread, comes back at once."""
-        # Counted now: once both sides have shut it, the kernel no longer tells a FIN from a byte.
-        traffic = _traffic(connection)
-        with self._lock:
-            if client := self._open.get(connection):
-                client.final = client.final or traffic
-        with suppress(OSError):  # not connected any more, or closed
-            connection.shutdown(socket.SHUT_RDWR)
-
     def hang_up_all(self) -> None:
-        for connection in self.all():
-            self.hang_up(connection)
+        for client in self.all():
+            client.hang_up()
 
     async def hang_up_idle(self, seconds: float) -> None:
         """For ever: hang up whoever neither sent nor got a byte for so long."""
         while True:
             soonest = seconds
-            for connection in self.all():
+            for client in self.all():
                 with suppress(OSError):
-                    left = seconds - kernel.idle(connection)
+                    left = seconds - kernel.idle(client.connection)
                     if left <= 0:
-                        self.hang_up(connection)
+                        client.hang_up()
                     else:
                         soonest = min(soonest, left)
             await asyncio.sleep(max(soonest, 0.02))
 
     def close_all(self) -> None:
-        for connection in self.all():
-            connection.close()
-
-
-def _traffic(connection: Connection) -> Traffic:
-    try:
-        return kernel.traffic(connection)
-    except OSError:  # closed
-        return Traffic()
+        for client in self.all():
+            client.connection.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Traffic:
     """Bytes that clients sent to the server and that the server sent back."""
 
@@ -15,27 +15,32 @@ class Traffic:
     def __add__(self, other: Traffic) -> Traffic:
         return Traffic(self.bytes_in + other.bytes_in, self.bytes_out + other.bytes_out)
 
+    def __sub__(self, other: Traffic) -> Traffic:
+        return Traffic(self.bytes_in - other.bytes_in, self.bytes_out - other.bytes_out)
+
 
 @dataclass
 class Tally:
     """Counts that outlive the connections they count; their owner guards them against threads.
 
-    ``turned_away`` counts clients that were closed at once: too many already, or no descriptor left. ``exceptions``
-    counts those that ended a run, were logged with their traceback, or were never fetched from a task.
+    ``turned_away`` counts clients that were closed at once: too many already, or no descriptor left. ``ended`` is the
+    traffic of connections that are closed, ``seen`` what the latest look at those still open added up to.
     """
 
     total: int = 0
     open: int = 0
     peak: int = 0
     turned_away: int = 0
-    exceptions: int = 0
     ended: Traffic = Traffic()
+    seen: Traffic = Traffic()
 
     def opened(self) -> None:
         self.total += 1
         self.open += 1
         self.peak = max(self.peak, self.open)
 
-    def closed(self, traffic: Traffic) -> None:
+    def closed(self, traffic: Traffic, seen: Traffic) -> None:
+        """A connection ended with this traffic; ``seen`` is what it had at the latest look."""
         self.open -= 1
         self.ended += traffic
+        self.seen -= seen

@@ -3,8 +3,8 @@
 Refusal
 ├── the caller's     Unknown 404, MethodNotAllowed 405, Invalid 422, BodyTooLarge 413
 ├── not permitted    TokenRequired 401, ReadOnly, ForeignHost, ForeignOrigin, PortNotAllowed, HostNotAllowed 403
-├── the moment's     NameTaken, PortTaken, NotStopped, Interrupted 409
-└── ours             ShuttingDown, OutOfDescriptors 503, InternalError 500
+├── the moment's     NameTaken, PortTaken, NotStopped, NotAccepted, Interrupted 409
+└── ours             ShuttingDown, TooManyStreams, OutOfDescriptors 503, InternalError 500
 """
 
 from __future__ import annotations
@@ -121,6 +121,12 @@ class NotStopped(Refusal):
     status, name, title = 409, "not-stopped", "The server is not stopped"
 
 
+class NotAccepted(Refusal):
+    """The client waits in the kernel's accept queue; only its server's ``accept`` can take it out, or a stop."""
+
+    status, name, title = 409, "not-accepted", "The connection was not accepted yet"
+
+
 class Interrupted(Refusal):
     """The server was stopped or removed while it was still starting."""
 
@@ -131,6 +137,12 @@ class ShuttingDown(Refusal):
     """The app is ending and starts nothing new."""
 
     status, name, title = 503, "shutting-down", "The app is shutting down"
+
+
+class TooManyStreams(Refusal):
+    """As many feeds and taps are read as the app's setting allows: close one, or start the app with more."""
+
+    status, name, title = 503, "too-many-streams", "Too many streams are open"
 
 
 class OutOfDescriptors(Refusal):

@@ -63,6 +63,7 @@ class Gate:
                 receive = whole
             if scope.get("method") == "HEAD":  # as GET; the server leaves the body out
                 scope = {**scope, "method": "GET"}
+                scope["state"]["head"] = True
             await self._app(scope, receive, send_with_headers)
         except Refusal as refusal:
             wants_page = isinstance(refusal, TokenRequired) and "text/html" in headers.get("accept", "")

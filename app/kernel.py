@@ -10,6 +10,10 @@ import errno
 import socket
 import struct
 import sys
+import termios
+from array import array
+from fcntl import ioctl
+from typing import NamedTuple
 
 from app.connections import Traffic
 
@@ -18,10 +22,12 @@ HAS_TCP_INFO = sys.platform == "linux"
 _SIZE = 216
 _QUEUE = struct.Struct("=24xI")  # tcpi_unacked; of a listener: how many wait in its accept queue
 _SINCE = struct.Struct("=44xI4xI")  # tcpi_last_data_sent, tcpi_last_data_recv, in ms
+_RTT = struct.Struct("=68xI")  # tcpi_rtt, in µs
 _BYTES = struct.Struct("=B127xQ8xI52xQQ")  # state, bytes_received, notsent_bytes, bytes_sent, bytes_retrans
 
 # enum tcp_state, net/tcp_states.h: who has sent a FIN
 _PEER_CLOSED = {8, 9, 11}  # CLOSE_WAIT, LAST_ACK, CLOSING
+_PEER_GONE = _PEER_CLOSED | {7}  # CLOSE: it was reset
 _WE_CLOSED = {4, 5, 9, 11}  # FIN_WAIT1, FIN_WAIT2, LAST_ACK, CLOSING
 
 
@@ -44,6 +50,54 @@ def waiting(listener: socket.socket) -> int:
     return count
 
 
+class Figures(NamedTuple):
+    """A connection as the kernel sees it; ``idle`` in seconds, the round-trip time in microseconds."""
+
+    traffic: Traffic
+    peer_closed: bool
+    unread: int
+    idle: float
+    rtt_us: int
+
+
+def figures(connection: socket.socket) -> Figures:
+    """All there is to know, in two calls.
+
+    Raises:
+        OSError: the socket is closed.
+    """
+    if not HAS_TCP_INFO:
+        return Figures(Traffic(), False, unread(connection), 0.0, 0)
+    info = _info(connection)
+    return Figures(_traffic(info), info[0] in _PEER_GONE, unread(connection), _idle(info), _RTT.unpack_from(info)[0])
+
+
+def unread(connection: socket.socket) -> int:
+    """Bytes that came and that the server has not read: FIONREAD, tcp(7).
+
+    Raises:
+        OSError: the socket is closed.
+    """
+    count = array("i", [0])
+    try:
+        ioctl(connection.fileno(), termios.FIONREAD, count)
+    except ValueError as error:  # a descriptor of -1
+        raise OSError(errno.EBADF, "closed") from error
+    return count[0]
+
+
+def peek(connection: socket.socket) -> tuple[Traffic, bool]:
+    """What changes when a connection is used: its traffic, and whether the peer has closed.
+
+    Raises:
+        OSError: the socket is closed.
+    """
+    if not HAS_TCP_INFO:
+        return Traffic(), False
+    info = _info(connection)
+    return _traffic(info), info[0] in _PEER_GONE
+
+
 def traffic(connection: socket.socket) -> Traffic:
     """Payload bytes received in order, read or not, and bytes handed to the kernel for sending, acknowledged or not.
 
@@ -52,9 +106,11 @@ def traffic(connection: socket.socket) -> Traffic:
     Raises:
         OSError: the socket is closed.
     """
-    if not HAS_TCP_INFO:
-        return Traffic()
-    state, received, not_sent, sent, again = _BYTES.unpack_from(_info(connection))
+    return _traffic(_info(connection)) if HAS_TCP_INFO else Traffic()
+
+
+def _traffic(info: bytes) -> Traffic:
+    state, received, not_sent, sent, again = _BYTES.unpack_from(info)
     if state in _PEER_CLOSED and received:
         received -= 1
     if state in _WE_CLOSED and not_sent:
@@ -68,8 +124,10 @@ def idle(connection: socket.socket) -> float:
     Raises:
         OSError: the socket is closed.
     """
-    if not HAS_TCP_INFO:
-        return 0.0
-    sent, received = _SINCE.unpack_from(_info(connection))
+    return _idle(_info(connection)) if HAS_TCP_INFO else 0.0
+
+
+def _idle(info: bytes) -> float:
+    sent, received = _SINCE.unpack_from(info)
     milliseconds: int = min(sent, received)
     return milliseconds / 1000

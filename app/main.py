@@ -10,14 +10,21 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from app import __version__, pages
-from app.api import health, problems, servers, variants
+from app.api import connections, events, exceptions, health, loop, metrics, problems, servers, variants
+from app.feed import Feed
 from app.gate import Gate
 from app.listening import Policy
+from app.metrics import Metrics
+from app.schema import Bounds
 from app.security import Rules
 from app.settings import Settings
 from app.store import Store
+from app.streams import Streams
 from app.supervisor import Supervisor
 from servers import discover
+
+
+_ROUTED = (servers, variants, connections, exceptions, events, loop, metrics, health, problems, pages)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -26,7 +33,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     supervisor = Supervisor(
         discover(),
         Policy(settings.ports, settings.beyond_loopback),
-        Store(settings.state_path),
+        Store(
+            settings.state_path, Bounds(settings.journal_entries, settings.journal_exceptions, settings.journal_days)
+        ),
         stop_grace=settings.stop_grace,
     )
 
@@ -48,8 +57,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.supervisor = supervisor
+    app.state.feed = Feed(supervisor)
+    app.state.streams = Streams(settings.streams)
+    app.state.metrics = Metrics(supervisor, app.state.streams)
     app.state.rules = rules = Rules(settings, frozenset({socket.gethostname().lower()}))
-    routers = [module.router for module in (servers, variants, health, problems, pages)]
+    routers = [module.router for module in _ROUTED]
     problems.install(app, routers)
     for router in routers:
         app.include_router(router)

@@ -14,12 +14,12 @@ from pydantic import ValidationError
 
 from app.api.context import supervisor
 from app.api.problems import explain
-from app.api.shapes import ServerShape
 from app.clock import Clock
 from app.errors import Refusal, Unknown
 from app.lifecycle import State
 from app.listening import show
 from app.security import COOKIE, Role, Rules, session
+from app.shapes import ServerShape
 from app.spec import ServerSpec
 
 HERE = Path(__file__).parent
@@ -86,7 +86,7 @@ def dashboard(
             "running": sum(server.state is State.RUNNING for server in servers),
             "open": sum(server.connections.open for server in servers),
             "waiting": sum(server.connections.waiting for server in servers),
-            "latest": [entry for entry, _ in zip(found.journal.latest(), range(LATEST), strict=False)],
+            "latest": found.chronicle.entries()[:LATEST],
             "problem": problem,
             "trouble": found.trouble,
             "form": values | (form or {}),

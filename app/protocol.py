@@ -8,12 +8,15 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app import descriptors
+from app.streams import DROP
 
 MOST_HEAD = 65_536
 """Bytes of a request's first line and headers."""
 
 SECONDS_FOR_HEAD = 10.0
 """From a connection, or the first byte of a further request on it, to the end of the headers."""
+
+SECONDS_FOR_LAST_WORDS = 5.0
 
 KEPT_FREE = 24
 """Of the descriptors that servers leave to the page, those that connections to the page leave to everything else. Were
@@ -49,8 +52,16 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope["extensions"] = {DROP: self.drop}  # type: ignore[dict-item]  # a function; the spec says a dict
         if self._head is None:
             self._await_head()
+
+    def drop(self, last_words: bytes) -> None:
+        """End an answer in chunks that its reader does not take, with a last chunk in case he comes to read it."""
+        self.cycle.disconnected = True
+        self.transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(last_words), last_words))
+        self.transport.close()
+        asyncio.get_running_loop().call_later(SECONDS_FOR_LAST_WORDS, self.transport.abort)
 
     def on_headers_complete(self) -> None:
         self._have_head()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import socket
 import threading
 from collections.abc import Awaitable, Callable
@@ -18,18 +19,27 @@ from typing import Any, cast
 
 from app import kernel
 from app.adoption import OWNER
+from app.blame import connection_of
 from app.clients import Clients
 from app.connections import Tally, Traffic
+from app.roster import Roster
 from app.spec import ServerSpec
-from app.worker import Worker
+from app.worker import CpuClock, Worker
 from servers import Listener, Options, Variant
 
+log = logging.getLogger("echodeck.run")
+
 CHILDREN_GRACE = 1.0
-"""Seconds that tasks which a variant created get to end, once cancelled."""
+"""Seconds that tasks and threads which a variant created get to end, once cancelled or without their sockets."""
+
+Caught = Callable[["Run", BaseException, bool], bool]
+"""Told of a run's exception, and whether the run died of it; returns whether it is worth a line in the app's log."""
 
 
 class Run:
-    """Owns the tasks that serving creates (``adoption.Owner``), the thread if there is one, and the sockets.
+    """Owns the tasks and threads that serving creates (``adoption.Owner``), and the sockets.
+
+    ``token`` is equal to that of no other run, ever.
 
     ``on_end`` is called on the loop, once, when ``serve`` has ended and nothing of it is left, with what it raised.
     """
@@ -41,27 +51,33 @@ class Run:
         listener: Listener,
         spec: ServerSpec,
         tally: Tally,
+        roster: Roster,
+        caught: Caught,
         on_end: Callable[[Run, BaseException | None], None],
     ) -> None:
         self.name = name
+        self.token = object()
         self.address: tuple[str, int] = listener.getsockname()[:2]
-        self.clients = Clients(name, tally)
-        self._variant = variant
+        self.clients = Clients(name, tally, roster)
+        self.variant = variant
         self._listener = listener
         self._options = Options()
-        self._tally = tally
+        self._caught = caught
         self._on_end = on_end
         self._children: set[asyncio.Task[Any]] = set()
         self._worker: Worker[Any] | None = None
+        self._threads: dict[threading.Thread, CpuClock] = {}
+        self._threads_guard = threading.Lock()
+        self._thread_ended = asyncio.Event()
+        self._cpu_of_ended = 0.0
         self._idle_watch: asyncio.Task[None] | None = None
         self._serving = True
-        self._failures = threading.Lock()
         self._stopping = False
         self.apply(spec)
         listener.watcher = self.clients
         # A context of its own: the run must not inherit that of the request which started it.
-        loop = asyncio.get_running_loop()
-        self.task = loop.create_task(self._main(), name=f"server:{name}", context=contextvars.Context())
+        self._loop = asyncio.get_running_loop()
+        self.task = self._loop.create_task(self._main(), name=f"server:{name}", context=contextvars.Context())
         self.task.add_done_callback(self._ended)
 
     # While it runs
@@ -73,7 +89,8 @@ class Run:
         if spec.backlog != self._listener.backlog:
             self._listener.backlog = spec.backlog
             self._listener.listen()
-        for sock in (self._listener, *self.clients.all()):  # accepted sockets inherit it from the listener
+        inside = (client.connection for client in self.clients.all())
+        for sock in (self._listener, *inside):  # accepted sockets inherit it from the listener
             with suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, spec.nodelay)
         if self._idle_watch is not None:
@@ -99,8 +116,21 @@ class Run:
 
     @property
     def cpu_seconds(self) -> float | None:
-        """Processor time of a variant's own thread; None for one that runs on the loop."""
-        return self._worker.cpu_seconds if self._worker else None
+        """Processor time of a variant's own threads; None for one that runs on the loop and has none."""
+        with self._threads_guard:
+            clocks = list(self._threads.values())
+        if self._worker:
+            clocks.append(self._worker.cpu)
+        elif not clocks and not self._cpu_of_ended:
+            return None
+        return self._cpu_of_ended + sum(clock.seconds for clock in clocks)
+
+    @property
+    def threads(self) -> list[threading.Thread]:
+        """Those that run for it, its own first."""
+        own = [self._worker.thread] if self._worker else []
+        with self._threads_guard:
+            return own + list(self._threads)
 
     # As the owner of what serving creates
 
@@ -108,12 +138,42 @@ class Run:
         self._children.add(task)
         task.add_done_callback(self._children.discard)
 
-    def expects(self, error: BaseException) -> bool:
-        return self._stopping and isinstance(error, OSError)
+    def adopt_thread(self, thread: threading.Thread, work: Callable[[], None]) -> Callable[[], None]:
+        if self._worker is not None and thread is self._worker.thread:
+            return work
+        clock = CpuClock()
+        with self._threads_guard:
+            self._threads[thread] = clock
 
-    def failed(self, error: BaseException) -> None:
-        with self._failures:
-            self._tally.exceptions += 1
+        def watched() -> None:
+            clock.begin()
+            try:
+                work()
+            finally:
+                clock.end()
+                with self._threads_guard:
+                    del self._threads[thread]
+                    self._cpu_of_ended += clock.seconds
+                with suppress(RuntimeError):  # the loop is closed
+                    self._loop.call_soon_threadsafe(self._thread_ended.set)
+
+        return watched
+
+    def failed(self, error: BaseException) -> bool:
+        try:
+            return not self._expects(error) and self._caught(self, error, False)
+        except Exception:  # whoever watches must not hurt what it watches
+            log.exception("an exception of %s could not be kept", self.name)
+            return True
+
+    def _expects(self, error: BaseException) -> bool:
+        """Whether this is how things end when sockets are shut from here, and no failure."""
+        if isinstance(error, BaseExceptionGroup):
+            return all(self._expects(one) for one in error.exceptions)
+        if not isinstance(error, OSError):
+            return False
+        connection = connection_of(error, self.variant.path)
+        return self._stopping or (connection is not None and connection.client.final is not None)
 
     # Its end
 
@@ -136,14 +196,15 @@ class Run:
             self.task.cancel()
             await asyncio.wait({self.task}, timeout=0.1)
         left += [task.get_name() for task in self._children]
+        left += [thread.name for thread in self._threads]
         self._close_sockets()
         return left
 
     async def _main(self) -> None:
         OWNER.set(self)
         try:
-            if self._variant.runs_on == "loop":
-                await cast("Awaitable[None]", self._variant.serve(self._listener, self._options))
+            if self.variant.runs_on == "loop":
+                await cast("Awaitable[None]", self.variant.serve(self._listener, self._options))
             else:
                 await self._in_thread()
         except OSError:
@@ -155,10 +216,11 @@ class Run:
             self._serving = False
             self._shut_sockets()
             await self._end_children()
+            await self._end_threads()
             self._close_sockets()
 
     async def _in_thread(self) -> None:
-        self._worker = Worker(f"server:{self.name}", lambda: self._variant.serve(self._listener, self._options))
+        self._worker = Worker(f"server:{self.name}", lambda: self.variant.serve(self._listener, self._options))
         self._worker.start()
         await self._worker.ended
 
@@ -167,6 +229,15 @@ class Run:
             for task in children:
                 task.cancel()
             await asyncio.wait(children, timeout=CHILDREN_GRACE)
+
+    async def _end_threads(self) -> None:
+        """Wait for them: without their sockets they have nothing to wait for."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CHILDREN_GRACE):
+                while self._threads:
+                    self._thread_ended.clear()
+                    if self._threads:
+                        await self._thread_ended.wait()
 
     def _shut_sockets(self) -> None:
         self.clients.refuse()
@@ -184,6 +255,6 @@ class Run:
             error = task.exception()
         elif not self._stopping:
             error = RuntimeError("the server's task was cancelled by something other than a stop")
-        if error is not None:
-            self.failed(error)
+        if error is not None and not self._expects(error):
+            self._caught(self, error, True)
         self._on_end(self, error)

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from app.blame import leaf, said
+from app.chronicle import Chronicle
 from app.clock import Clock
 from app.connections import Tally, Traffic
 from app.errors import Interrupted, NotStopped, Refusal, ShuttingDown, Unknown
 from app.lifecycle import AT_REST, Backoff, Event, State, after
 from app.listening import show
+from app.roster import Client, Roster
 from app.run import Run
 from app.spec import ServerPatch, ServerSpec
 from app.turns import Turns
@@ -42,15 +46,18 @@ class Exit:
 class Surroundings:
     """What a server needs of its supervisor.
 
-    ``listen`` opens the socket for a spec, or raises the refusal; ``note`` is told what happens, in a short sentence;
-    ``save`` is told that the spec or the wish changed; ``closing`` says whether the app is ending.
+    ``listen`` opens the socket for a spec, or raises the refusal; ``save`` is told that the spec or the wish changed;
+    ``share`` says how much of the loop the server of a name takes, None if that is not known; ``closing`` whether the
+    app is ending.
     """
 
     clock: Clock
     stop_grace: float
     variant: Callable[[str], Variant]
     listen: Callable[[ServerSpec], Awaitable[Listener]]
-    note: Callable[[str, str], None]
+    chronicle: Chronicle
+    roster: Roster
+    share: Callable[[str], float | None]
     save: Callable[[Server], None]
     closing: Callable[[], bool]
 
@@ -104,9 +111,29 @@ class Server:
     @property
     def cpu_seconds(self) -> float | None:
         """Of the server's own threads; None where it has none."""
-        if self.variant.runs_on == "loop":
-            return None
-        return self._cpu_before + ((self._run.cpu_seconds if self._run else None) or 0.0)
+        now = self._run.cpu_seconds if self._run else None
+        if now is None and self.variant.runs_on == "loop":
+            return self._cpu_before or None
+        return self._cpu_before + (now or 0.0)
+
+    @property
+    def loop_share(self) -> float | None:
+        """Of the event loop's time lately, 0 to 1; None for one that runs in threads, or when it is not measured."""
+        return self._around.share(self.name) if self.variant.runs_on == "loop" else None
+
+    @property
+    def exceptions(self) -> int:
+        """Raised and not cleared."""
+        return self._around.chronicle.exception_count(self.name, self.serial)
+
+    @property
+    def threads(self) -> list[threading.Thread]:
+        return self._run.threads if self._run else []
+
+    @property
+    def clients(self) -> list[Client]:
+        """Who is inside."""
+        return self._run.clients.all() if self._run else []
 
     # Commands
 
@@ -166,7 +193,7 @@ class Server:
             if self._run is not None:
                 self._run.apply(spec)
             self.spec = spec
-            self._around.note(self.name, "was changed")
+            self._around.chronicle.note(self.name, "was changed")
             self._around.save(self)
             if self.state is State.BACKOFF and not spec.restart.wants(self._ended_as):
                 await self._forget_retry()
@@ -242,7 +269,10 @@ class Server:
 
     def _listen_on(self, listener: Listener) -> None:
         self._began = self._around.clock.now()
-        self._run = Run(self.name, self.variant, listener, self.spec, self.tally, self._ended)
+        around = self._around
+        self._run = Run(
+            self.name, self.variant, listener, self.spec, self.tally, around.roster, self._caught, self._ended
+        )
         self._move(Event.LISTENING, f"listens on {show(*self._run.address)}")
 
     async def _stop(self, drain: float = 0.0) -> None:
@@ -289,11 +319,16 @@ class Server:
             self._crashed(error)
         self._consider_retry()
 
+    def _caught(self, run: Run, error: BaseException, fatal: bool) -> bool:
+        variant = run.variant
+        return self._around.chronicle.caught(
+            error, run.token, self.name, self.serial, variant.name, variant.path, fatal
+        )
+
     def _crashed(self, error: BaseException) -> None:
         self._ended_as = State.CRASHED
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        what = str(error) if isinstance(error, Refusal) else f"{type(error).__name__}: {error}"
+        error = leaf(error)
+        what = said(error) if isinstance(error, Refusal) else f"{type(error).__name__}: {said(error)}"
         self.exit = Exit(self._around.clock.wall(), "raised", what)
         self._move(Event.RAISED, f"crashed: {what}")
 
@@ -314,7 +349,7 @@ class Server:
             most, window = self._backoff.most, self._backoff.window
             self._move(Event.GIVE_UP, f"failed: {most} restarts within {window:g} s did not help")
             return
-        self._around.note(self.name, f"runs again in {delay:.1f} s")
+        self._around.chronicle.note(self.name, f"runs again in {delay:.1f} s")
         self._retry = asyncio.create_task(self._retry_after(delay), name=f"retry:{self.name}")
 
     async def _retry_after(self, delay: float) -> None:
@@ -350,7 +385,7 @@ class Server:
         self.state = after(self.state, event)
         self.since = self._around.clock.wall()
         if what is not None:
-            self._around.note(self.name, what)
+            self._around.chronicle.note(self.name, what)
 
     def _wish(self, desired: Desired) -> None:
         if desired != self.desired:

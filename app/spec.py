@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from app.lifecycle import Restart
+
+NOT_FOR_SERVERS = frozenset({"app", "idle"})
+"""Names that have a share of the loop besides servers."""
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 
@@ -57,6 +60,13 @@ class ServerSpec(Limits):
         str | None, Field(pattern=NAME_PATTERN, description="Unique; by default the variant and the port.")
     ] = None
     start: Annotated[Flag, Field(description="Start it at once.")] = True
+
+    @field_validator("name")
+    @classmethod
+    def _tellable(cls, name: str | None) -> str | None:
+        if name in NOT_FOR_SERVERS:
+            raise ValueError(f"{name!r} means something else where the loop is divided among servers")
+        return name
 
 
 def _without_defaults(schema: dict[str, Any]) -> None:

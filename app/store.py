@@ -1,4 +1,4 @@
-"""What should run, kept in one SQLite file so that it runs again after the app ends, however it ends.
+"""What should run and what happened, in one SQLite file: it is there again after the app ends, however it ends.
 
 One writer thread, which commits whatever has come together since its last commit (WAL, sqlite.org/wal.html): what was
 flushed survives a kill -9 of the app, and no disk is waited for on the loop.
@@ -12,28 +12,24 @@ import logging
 import os
 import queue
 import sqlite3
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+from app.schema import BOOT, VERSION, Bounds, Kept, Statement, migrate, read, trim
 from app.worker import Worker
 
 log = logging.getLogger("echodeck.store")
 
-_SCHEMA_VERSION = 1
-_SCHEMA = """
-    CREATE TABLE IF NOT EXISTS servers (
-        name TEXT PRIMARY KEY, serial INTEGER NOT NULL, spec TEXT NOT NULL, desired TEXT NOT NULL
-    ) STRICT
-"""
-
-
 _APPLICATION_ID = 0x6563_686F  # "echo", in the file's header: whose database it is
 _UNREADABLE = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
+
+
+class _Damaged(sqlite3.DatabaseError):
+    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
 
 
 class StateUnusable(Exception):
@@ -42,19 +38,14 @@ class StateUnusable(Exception):
 
 FLUSH_SECONDS = 5.0
 RETRY_SECONDS = 0.5
+GATHER_SECONDS = 0.05
+"""So long after one with statements of his own is asked: time for more of them to come together."""
 
-_Write = tuple[str, tuple[Any, ...]] | asyncio.Future[None] | None
-"""A statement, somebody who waits for those before, or the end."""
+TRIM_SECONDS = 60.0
 
-
-@dataclass(frozen=True)
-class Saved:
-    """A server as it was left. ``spec`` is the JSON of a ``ServerSpec``."""
-
-    serial: int
-    name: str
-    spec: str
-    desired: str
+_Pull = Callable[[], list[Statement]]
+_Write = Statement | _Pull | asyncio.Future[None] | None
+"""A statement, one who has some when asked, somebody who waits for those before, or the end."""
 
 
 def _settle(done: asyncio.Future[None]) -> None:
@@ -68,23 +59,26 @@ class Store:
     ``failure`` says why what was last said is not in the file yet; it is None while all is well.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, bounds: Bounds | None = None) -> None:
         self.path = path
+        self.bounds = bounds or Bounds()
         self._lock_file: int | None = None
         self.failure: str | None = None
         self._writes: queue.SimpleQueue[_Write] = queue.SimpleQueue()
         self._database: sqlite3.Connection | None = None
         self._writer: Worker[None] | None = None
+        self._unwritten = 0
+        self._count = threading.Lock()
 
-    def open(self) -> list[Saved]:
-        """Take the file for this app and read what is in it, in the order of creation.
+    def open(self) -> Kept:
+        """Take the file for this app, bring it to today's schema, and read what is in it.
 
         Raises:
             StateUnusable: another process has it open, or it is not ours.
             OSError: the folder or the file cannot be written.
         """
         if self.path is None:
-            return []
+            return Kept()
         if self.path.exists() and not self.path.is_file():
             raise StateUnusable(f"{self.path} is not a regular file; choose another with --state")
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -95,30 +89,29 @@ class Store:
             os.close(self._lock_file)
             raise StateUnusable(f"{self.path} is in use by another echodeck; choose another with --state") from None
         try:
-            saved = self._read(self.path)
+            kept = self._read(self.path)
         except sqlite3.DatabaseError as error:
             if getattr(error, "sqlite_errorcode", None) not in _UNREADABLE:
                 raise StateUnusable(f"{self.path} cannot be used: {error}") from error
-            saved = []
             self._set_aside(self.path, error)
-            self._read(self.path)
+            kept = self._read(self.path)
         self._writer = Worker("state", self._write_all)
         self._writer.start()
-        return saved
+        return kept
 
-    def save(self, saved: Saved) -> None:
-        self._put(
-            "INSERT INTO servers VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
-            "serial = excluded.serial, spec = excluded.spec, desired = excluded.desired",
-            (saved.name, saved.serial, saved.spec, saved.desired),
-        )
+    def put(self, write: Statement | _Pull) -> None:
+        """Have a statement carried out after those before it; safe to call from any thread.
 
-    def remove(self, name: str) -> None:
-        self._put("DELETE FROM servers WHERE name = ?", (name,))
+        One who has statements when asked is asked on the writer's thread, when it is his turn or shortly after.
+        """
+        if self._writer is not None and not self._writer.ended.done():
+            with self._count:
+                self._unwritten += 1
+            self._writes.put(write)
 
     async def flush(self) -> None:
         """Return when everything said so far is in the file, or after ``FLUSH_SECONDS`` if it cannot be written now."""
-        if self._writer is not None and not self._writer.ended.done():
+        if self._unwritten and self._writer is not None and not self._writer.ended.done():
             done = asyncio.get_running_loop().create_future()
             self._writes.put(done)
             await asyncio.wait({done, self._writer.ended}, timeout=FLUSH_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -131,28 +124,27 @@ class Store:
             os.close(self._lock_file)
             self._lock_file = None
 
-    def _put(self, statement: str, values: tuple[Any, ...]) -> None:
-        if self._writer is not None and not self._writer.ended.done():
-            self._writes.put((statement, values))
-
-    def _read(self, path: Path) -> list[Saved]:
-        database = sqlite3.connect(path)
+    def _read(self, path: Path) -> Kept:
+        database = sqlite3.connect(path, isolation_level=None)
         try:
             version = database.execute("PRAGMA user_version").fetchone()[0]
             owner = database.execute("PRAGMA application_id").fetchone()[0]
             tables = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
             if tables and owner != _APPLICATION_ID:
                 raise StateUnusable(f"{path} is the database of another program; choose another with --state")
-            if version > _SCHEMA_VERSION:
+            if version > VERSION:
                 raise StateUnusable(f"{path} was written by a later version of echodeck (schema {version})")
             database.execute("PRAGMA journal_mode = WAL")
             database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            database.execute(_SCHEMA)
-            database.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-            rows = database.execute("SELECT serial, name, spec, desired FROM servers ORDER BY serial").fetchall()
+            (health,) = database.execute("PRAGMA quick_check(1)").fetchone()
+            if health != "ok":
+                raise _Damaged(health)
+            migrate(database)
+            for statement, values in (BOOT, *trim(self.bounds, datetime.now(UTC))):
+                database.execute(statement, values)
+            return read(database)
         finally:
             database.close()
-        return [Saved(*row) for row in rows]
 
     def _set_aside(self, path: Path, error: sqlite3.DatabaseError) -> None:
         aside = path.with_name(f"{path.name}.unreadable-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
@@ -167,14 +159,18 @@ class Store:
     def _write_all(self) -> None:
         assert self.path is not None
         batch: list[_Write] = []
+        taken = 0
         going_on = True
+        trim_due = time.monotonic() + TRIM_SECONDS
         while going_on:
-            if not batch:
-                batch.append(self._writes.get())
-            batch += self._queued()
+            taken += self._gather(batch)
             going_on = None not in batch
+            statements = [one for one in batch if isinstance(one, tuple)]
+            if time.monotonic() >= trim_due:
+                statements += trim(self.bounds, datetime.now(UTC))
+                trim_due = time.monotonic() + TRIM_SECONDS
             try:
-                self._commit(self.path, [write for write in batch if isinstance(write, tuple)])
+                self._commit(self.path, statements)
             except sqlite3.Error as error:
                 if self.failure is None:
                     log.error("the state cannot be written to %s (%s); it is tried again", self.path, error)
@@ -184,6 +180,9 @@ class Store:
             if self.failure is not None:
                 log.warning("the state is written to %s again", self.path)
                 self.failure = None
+            with self._count:
+                self._unwritten -= taken
+            taken = 0
             for write in batch:
                 if isinstance(write, asyncio.Future):
                     with suppress(RuntimeError):  # the loop is closed
@@ -194,7 +193,19 @@ class Store:
         if self.failure is not None:
             log.error("the latest changes of the state are lost: %s", self.failure)
 
-    def _commit(self, path: Path, writes: list[tuple[str, tuple[Any, ...]]]) -> None:
+    def _gather(self, batch: list[_Write]) -> int:
+        """Wait for something to write and take what is there; returns how much of it was put."""
+        fresh = [] if batch else [self._writes.get()]
+        fresh += self._queued()
+        if fresh and all(callable(one) for one in fresh):
+            with suppress(queue.Empty):
+                fresh.append(self._writes.get(timeout=GATHER_SECONDS))
+            fresh += self._queued()
+        for one in fresh:
+            batch += one() if callable(one) else [one]
+        return sum(callable(one) or isinstance(one, tuple) for one in fresh)
+
+    def _commit(self, path: Path, writes: list[Statement]) -> None:
         if self._database is None:
             self._database = sqlite3.connect(path, timeout=1.0)
             self._database.execute("PRAGMA synchronous = NORMAL")

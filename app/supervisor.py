@@ -10,13 +10,17 @@ from contextlib import ExitStack
 from pydantic import ValidationError
 
 from app.adoption import adopting
+from app.chronicle import Chronicle
 from app.clock import Clock
+from app.connection_table import ConnectionTable
 from app.errors import Invalid, NameTaken, ShuttingDown, Unknown
-from app.journal import Journal
 from app.listening import Holder, Policy, check, listen
+from app.roster import Roster
+from app.sampler import Sampler
+from app.schema import Saved, drop_server, put_server
 from app.server import Server, Surroundings
 from app.spec import ServerPatch, ServerSpec
-from app.store import Saved, Store
+from app.store import Store
 from servers import Listener, Variant
 
 log = logging.getLogger("echodeck.supervisor")
@@ -41,8 +45,10 @@ class Supervisor:
     ) -> None:
         self.variants = variants
         self.policy = policy
-        self.journal = Journal()
         self.closing = False
+        self.stopped = False
+        self.roster = Roster()
+        self.sampler = Sampler()
         self._opened = False
         self.page_at: list[tuple[str, int]] = []
         self._store = store
@@ -50,12 +56,16 @@ class Supervisor:
         self._next_serial = 1
         self._to_resume: list[Server] = []
         self._clock = clock or Clock()
+        self.chronicle = Chronicle(store, self._clock, self.roster)
+        self.connections = ConnectionTable(self.roster, self.chronicle, self._queues)
         self._around = Surroundings(
             clock=self._clock,
             stop_grace=stop_grace,
             variant=self.variant,
             listen=self._listen,
-            note=self._note,
+            chronicle=self.chronicle,
+            roster=self.roster,
+            share=self.sampler.share_of,
             save=self._save,
             closing=lambda: self.closing,
         )
@@ -157,7 +167,7 @@ class Supervisor:
         server = self.server(name)
         await server.remove()
         del self._servers[name]
-        self._store.remove(name)
+        self._store.put(drop_server(name))
         self._note(name, "was removed")
         await self._store.flush()
 
@@ -171,10 +181,14 @@ class Supervisor:
         """
         if self._opened:
             return
-        saved = self._store.open()
+        kept = self._store.open()
         self._opened = True
+        self.chronicle.remember(kept)
+        self.roster.boot = kept.boots
         self._undo.enter_context(adopting(asyncio.get_running_loop()))
-        for one in saved:
+        self.sampler.start(self._threads_cpu)
+        self._undo.callback(self.sampler.stop)
+        for one in kept.servers:
             try:
                 spec = ServerSpec.model_validate_json(one.spec)
                 self._check_variant(spec.variant)
@@ -200,6 +214,7 @@ class Supervisor:
         """Stop every server, all at once; what should run stays noted, for the next start."""
         self.announce_end()
         await asyncio.gather(*(server.retire() for server in self._servers.values()))
+        self.stopped = True
 
     async def close(self) -> None:
         """Stop what runs, unless that was tried already, and write down what is yet to be written."""
@@ -254,9 +269,27 @@ class Supervisor:
         await check(spec.host, spec.port, self.policy, self._holder_of)
         return spec
 
+    def _queues(self) -> dict[tuple[str, int], str]:
+        """The servers in whose accept queues somebody waits, by where they listen."""
+        return {
+            server.listens_at: server.name
+            for server in self._servers.values()
+            if server.listens_at is not None and server.waiting
+        }
+
+    def _threads_cpu(self) -> dict[str, float]:
+        """Processor time of the threads of servers, by server; called on the sampler's thread."""
+        found = {}
+        for server in list(self._servers.values()):
+            if server.threads and (seconds := server.cpu_seconds) is not None:
+                found[server.name] = seconds
+        return found
+
     def _note(self, name: str, what: str) -> None:
-        self.journal.note(self._clock.wall(), name, what)
+        self.chronicle.note(name, what)
 
     def _save(self, server: Server) -> None:
         if not server.removed:
-            self._store.save(Saved(server.serial, server.name, server.spec.model_dump_json(), server.desired))
+            self._store.put(
+                put_server(Saved(server.serial, server.name, server.spec.model_dump_json(), server.desired))
+            )

@@ -18,6 +18,28 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
+class CpuClock:
+    """Processor time of one thread, readable from all; ``begin`` and ``end`` are called by the thread itself."""
+
+    def __init__(self) -> None:
+        self._clock: int | None = None
+        self._at_end: float | None = None
+
+    def begin(self) -> None:
+        # By the thread itself: of a thread that has ended, pthread_getcpuclockid(3) may crash the process.
+        self._clock = time.pthread_getcpuclockid(threading.get_ident())
+
+    def end(self) -> None:
+        self._at_end = time.thread_time()
+
+    @property
+    def seconds(self) -> float:
+        if self._at_end is None and self._clock is not None:
+            with suppress(OSError):  # it ended this moment
+                return time.clock_gettime(self._clock)
+        return self._at_end or 0.0
+
+
 class Worker(Generic[T]):
     """Runs ``work`` in a daemon thread; ``ended`` gets its result or its exception on the loop that started it."""
 
@@ -25,8 +47,7 @@ class Worker(Generic[T]):
         self._work = work
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
-        self._clock: int | None = None
-        self._cpu_at_end: float | None = None
+        self.cpu = CpuClock()
         self.ended: asyncio.Future[T] = self._loop.create_future()
         self.thread = threading.Thread(target=self._main, name=name, daemon=True)
 
@@ -36,17 +57,8 @@ class Worker(Generic[T]):
         """
         self.thread.start()
 
-    @property
-    def cpu_seconds(self) -> float:
-        """Processor time that the thread has used."""
-        if self._cpu_at_end is None and self._clock is not None:
-            with suppress(OSError):  # it ended this moment
-                return time.clock_gettime(self._clock)
-        return self._cpu_at_end or 0.0
-
     def _main(self) -> None:
-        # Asked for by the thread itself: of a thread that has ended, pthread_getcpuclockid(3) may crash the process.
-        self._clock = time.pthread_getcpuclockid(threading.get_ident())
+        self.cpu.begin()
         settle: Callable[[], None]
         try:
             result = self._context.run(self._work)
@@ -54,7 +66,7 @@ class Worker(Generic[T]):
             settle = self._failed(error)
         else:
             settle = self._succeeded(result)
-        self._cpu_at_end = time.thread_time()
+        self.cpu.end()
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(settle)
 

@@ -2,7 +2,8 @@
 
 A variant gets a ``Listener`` and uses it like any listening socket; what it accepts are ``Connection``s. Only calls
 that are rare are overridden (``accept``, ``listen``, ``close``), so that nothing is added to the path of a message: how
-many bytes went through is the kernel's to know (tcp(7), TCP_INFO).
+many bytes went through is the kernel's to know (tcp(7), TCP_INFO). Only while somebody wants to see the bytes
+themselves does a connection change its class for one that shows them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import select
 import socket
 import threading
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 _GONE_BEFORE_ACCEPT = {errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.ENETDOWN, errno.EHOSTUNREACH}
@@ -32,17 +34,81 @@ class Watcher(Protocol):
         """A client was closed unseen, because the process or the system has no descriptor left."""
 
 
-class Connection(socket.socket):
-    """An accepted socket that says when it closes."""
+class Tap(Protocol):
+    """Who is shown the bytes, in an object that is good until the call returns.
 
-    __slots__ = ("watcher",)
+    Called on the thread that serves the connection, after the bytes have gone through.
+    """
+
+    def received(self, data: Any) -> None: ...
+    def sent(self, data: Any) -> None: ...
+
+
+class Connection(socket.socket):
+    """An accepted socket that says when it closes.
+
+    ``client`` is whatever its watcher remembers of it, and stays after the close.
+    """
+
+    __slots__ = ("client", "tap", "watcher")
     watcher: Watcher | None
+    client: Any
+    tap: Tap | None
 
     def close(self) -> None:
         watcher, self.watcher = self.watcher, None
         if watcher is not None:
             watcher.closes(self)
         super().close()
+
+    def show_to(self, tap: Tap | None) -> None:
+        """From the next call on, show what is received and sent; to nobody with None."""
+        self.tap = tap
+        if tap is not None:
+            self.__class__ = TappedConnection
+        elif self.gettimeout() == 0.0:
+            self.__class__ = Connection
+
+
+class TappedConnection(Connection):
+    """One whose bytes are shown to its tap, while it has one.
+
+    A socket that does not block comes to wear this class when it is tapped. One that blocks wears it from the start,
+    because a thread that waits in the kernel's ``recv`` would not notice the change, and the first bytes would be
+    missed.
+    """
+
+    __slots__ = ()
+
+    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        data = super().recv(bufsize, flags)
+        if self.tap is not None and not flags & socket.MSG_PEEK:
+            self.tap.received(data)
+        return data
+
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        count = super().recv_into(buffer, nbytes, flags)
+        if self.tap is not None and not flags & socket.MSG_PEEK:
+            self.tap.received(memoryview(buffer).cast("B")[:count])
+        return count
+
+    def send(self, data: Any, flags: int = 0, /) -> int:
+        count = super().send(data, flags)
+        if self.tap is not None:
+            self.tap.sent(memoryview(data).cast("B")[:count])
+        return count
+
+    def sendall(self, data: Any, flags: int = 0, /) -> None:
+        super().sendall(data, flags)
+        if self.tap is not None:
+            self.tap.sent(data)
+
+    def sendmsg(self, buffers: Iterable[Any], *rest: Any) -> int:
+        parts = list(buffers)
+        count = super().sendmsg(parts, *rest)
+        if self.tap is not None:
+            self.tap.sent(b"".join(parts)[:count])
+        return count
 
 
 class Listener(socket.socket):
@@ -76,8 +142,9 @@ class Listener(socket.socket):
                 elif error.errno not in _GONE_BEFORE_ACCEPT and not self._was_swapped(error):
                     raise
                 continue
-            connection = Connection(self.family, self.type, self.proto, fileno=descriptor)
-            connection.watcher = None
+            kind = Connection if self.gettimeout() == 0.0 else TappedConnection
+            connection = kind(self.family, self.type, self.proto, fileno=descriptor)
+            connection.watcher = connection.client = connection.tap = None
             if self.watcher.admits(connection, address):
                 connection.watcher = self.watcher
                 return connection, address

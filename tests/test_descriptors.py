@@ -51,7 +51,7 @@ async def test_servers_leave_a_reserve_and_turn_the_rest_away(
         await until(lambda: server.waiting == 0, "nobody is left in the queue")
         assert server.state is State.RUNNING
         assert server._run is not None
-        assert all(connection.fileno() < 200 - descriptors.RESERVE for connection in server._run.clients.all())
+        assert all(client.connection.fileno() < 200 - descriptors.RESERVE for client in server._run.clients.all())
         os.close(os.open(os.devnull, os.O_RDONLY))  # the reserve is there
     assert caplog.text.count("turns clients away") == 1
     await until(lambda: server.tally.open == 0, "they are gone")

@@ -51,7 +51,7 @@ async def test_while_a_client_is_silent(supervisor: Supervisor, start: Start, va
         await until(lambda: server.tally.total == 1, "the client is accepted")
         await stop_in_time(supervisor, server.name)
         assert await client.rest() == b""
-    assert server.tally.exceptions == 0
+    assert server.exceptions == 0
 
 
 @every
@@ -171,7 +171,7 @@ async def test_a_drain_lets_clients_finish_and_refuses_new_ones(
     async with asyncio.timeout(PATIENCE):
         await stopping
     assert server.state is State.STOPPED
-    assert server.tally.exceptions == 0
+    assert server.exceptions == 0
 
 
 @every
@@ -312,7 +312,7 @@ async def test_a_run_that_crashes_takes_its_forgotten_tasks_along(supervisor: Su
         await client.rest()
     await until(lambda: server.state is State.CRASHED, "it crashes")
     assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("server:")]
-    assert server.tally.exceptions == 1
+    assert server.exceptions == 1
 
 
 @pytest.mark.parametrize("supervisor", [variant(exits), variant(cancels_itself)], indirect=True)

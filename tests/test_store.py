@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from app import store as module
-from app.store import Saved, StateUnusable, Store
+from app.schema import Saved, drop_server, put_server
+from app.store import StateUnusable, Store
 from tests.helpers import until
 
 ONE = Saved(1, "one", "{}", "running")
@@ -28,7 +29,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 async def read(path: Path) -> list[Saved]:
     store = Store(path)
     try:
-        return store.open()
+        return store.open().servers
     finally:
         await store.close()
 
@@ -37,7 +38,7 @@ async def write(path: Path, *saved: Saved) -> None:
     store = Store(path)
     store.open()
     for one in saved:
-        store.save(one)
+        store.put(put_server(one))
     await store.flush()
     await store.close()
 
@@ -58,18 +59,18 @@ async def test_what_was_flushed_is_there_again_in_order(tmp_path: Path) -> None:
 async def test_the_latest_counts_and_what_was_removed_is_gone(tmp_path: Path) -> None:
     store = Store(tmp_path / "state")
     store.open()
-    store.save(ONE)
-    store.save(Saved(1, "one", "{}", "stopped"))
-    store.save(TWO)
-    store.remove("two")
+    store.put(put_server(ONE))
+    store.put(put_server(Saved(1, "one", "{}", "stopped")))
+    store.put(put_server(TWO))
+    store.put(drop_server("two"))
     await store.close()
     assert await read(tmp_path / "state") == [Saved(1, "one", "{}", "stopped")]
 
 
 async def test_nothing_is_kept_without_a_path() -> None:
     store = Store(None)
-    assert store.open() == []
-    store.save(ONE)
+    assert store.open().servers == []
+    store.put(put_server(ONE))
     await store.flush()
     await store.close()
 
@@ -81,10 +82,10 @@ async def test_a_file_that_another_program_locks_for_a_while_is_written_later(
     store = Store(path)
     store.open()
     with locked(path):
-        store.save(ONE)
+        store.put(put_server(ONE))
         await store.flush()
         await until(lambda: store.failure, "the failure shows")
-        store.save(TWO)
+        store.put(put_server(TWO))
     await until(lambda: store.failure is None, "it is written")
     await store.close()
     assert await read(path) == [ONE, TWO]
@@ -96,7 +97,7 @@ async def test_an_end_does_not_wait_for_a_lock(tmp_path: Path, caplog: pytest.Lo
     store = Store(path)
     store.open()
     with locked(path):
-        store.save(ONE)
+        store.put(put_server(ONE))
         async with asyncio.timeout(5):
             await store.close()
         await until(lambda: store._writer is not None and store._writer.ended.done(), "the writer ends")

@@ -67,7 +67,7 @@ async def test_an_error_in_a_forgotten_task_is_counted(start: Start, caplog: pyt
     client = await Client.to(server.spec.port)
     await client.ask(b"x", b"x")
     await client.reset()
-    await until(lambda: server.tally.exceptions == 1, "the reset shows")
+    await until(lambda: server.exceptions == 1, "the reset shows")
     assert "never retrieved" in caplog.text
     assert server.state is State.RUNNING
 
@@ -208,7 +208,7 @@ async def test_limits_change_for_clients_that_are_there(supervisor: Supervisor, 
         await supervisor.change(server.name, patch(**changes))
         run = server._run
         assert run is not None
-        for sock in (run._listener, *run.clients.all()):
+        for sock in (run._listener, *(client.connection for client in run.clients.all())):
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 0
         assert server.spec.model_dump() | changes == server.spec.model_dump()
         assert run._options.recv_size == 3
@@ -221,8 +221,8 @@ async def test_nodelay_reaches_the_clients(start: Start, nodelay: bool) -> None:
     async with await Client.to(server.spec.port) as client:
         await client.ask(b"x", b"x")
         assert server._run is not None
-        (connection,) = server._run.clients.all()
-        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == nodelay
+        (client_inside,) = server._run.clients.all()
+        assert client_inside.connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == nodelay
 
 
 async def test_bytes_are_counted_exactly_over_all_runs(supervisor: Supervisor, start: Start) -> None:

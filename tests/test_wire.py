@@ -128,7 +128,7 @@ async def test_a_client_that_sends_too_much_is_closed_and_nothing_else_suffers(s
     async with await Client.to(server.spec.port) as client:
         await client.send(b"x" * 1001)
         assert await client.rest() == b""
-    await until(lambda: server.tally.exceptions == 1, "the exception is seen")
+    await until(lambda: server.exceptions == 1, "the exception is seen")
     if variant.wire.clients == "one in all":
         await until(lambda: server.state is State.EXITED, "its only client is served")
     else:
@@ -181,7 +181,7 @@ async def test_boom_closes_that_client_only(start: Start, variant: Variant, capl
         assert await careless.rest() == b""
         await careful.ask(b"still here\n", b"still here\n")
     assert server.state is State.RUNNING
-    assert server.tally.exceptions == 1
+    assert server.exceptions == 1
     (record,) = [record for record in caplog.records if record.exc_info]
     assert record.name.startswith("servers.")  # the variant itself contained it
     assert "RuntimeError: boom" in caplog.text
@@ -192,7 +192,7 @@ async def test_boom_within_a_chunk_is_no_boom(start: Start, variant: Variant) ->
     server = await start(variant.name)
     async with await Client.to(server.spec.port) as client:
         await client.ask(b"hi\nboom\n", b"hi\nboom\n")
-    assert server.tally.exceptions == 0
+    assert server.exceptions == 0
 
 
 @those(answers="each chunk", boom=False)

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request
 
 from app.api.context import supervisor
 from app.api.problems import responses
-from app.api.shapes import Health
 from app.errors import ShuttingDown
+from app.shapes import Health
 
 router = APIRouter(tags=["health"])
 

@@ -14,7 +14,6 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from app.api.shapes import Problem, Responses
 from app.errors import (
     ForeignHost,
     InternalError,
@@ -26,6 +25,7 @@ from app.errors import (
     Unknown,
     refusals,
 )
+from app.shapes import Problem, Responses
 
 log = logging.getLogger("echodeck.api")
 

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Query, Request, Response
 from app.api.context import supervisor
 from app.api.paging import After, Limit, cursor, position
 from app.api.problems import responses
-from app.api.shapes import Responses, Servers, ServerShape
 from app.errors import (
     BodyTooLarge,
     ForeignOrigin,
@@ -25,6 +24,7 @@ from app.errors import (
     ShuttingDown,
     Unknown,
 )
+from app.shapes import Responses, Servers, ServerShape
 from app.spec import ServerPatch, ServerSpec
 
 router = APIRouter(prefix="/servers", tags=["servers"])
@@ -39,7 +39,9 @@ async def list_servers(request: Request, limit: Limit = 1000, after: After = Non
     found = supervisor(request).servers(position("servers", after))
     page = found[:limit]
     following = cursor("servers", page[-1].serial) if len(found) > limit else None
-    return Servers.model_construct(items=[ServerShape.of(server) for server in page], next=following)
+    items = [ServerShape.of(server) for server in page]
+    await supervisor(request).chronicle.shown()
+    return Servers.model_construct(items=items, next=following)
 
 
 LOCATION: Responses = {
@@ -57,7 +59,9 @@ async def create_server(request: Request, response: Response, spec: ServerSpec) 
 
 @router.get("/{name}", responses=responses(Unknown, Invalid))
 async def get_server(request: Request, name: str) -> ServerShape:
-    return ServerShape.of(supervisor(request).server(name))
+    item = ServerShape.of(supervisor(request).server(name))
+    await supervisor(request).chronicle.shown()
+    return item
 
 
 @router.patch("/{name}", responses=responses(Unknown, NotStopped, *CANNOT_LISTEN, *CANNOT_WRITE))

@@ -8,8 +8,8 @@ from fastapi.responses import PlainTextResponse
 from app.api.context import supervisor
 from app.api.paging import After, Limit, cursor, position
 from app.api.problems import responses
-from app.api.shapes import Variants, VariantShape
 from app.errors import Invalid, Unknown
+from app.shapes import Variants, VariantShape
 
 router = APIRouter(prefix="/variants", tags=["variants"])
 

@@ -1,0 +1,67 @@
+"""``/connections``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from app.api.context import supervisor
+from app.api.paging import After, Limit, cursor, position
+from app.api.problems import responses
+from app.api.streams import EventStreamResponse
+from app.errors import ForeignOrigin, Invalid, NotAccepted, ReadOnly, TooManyStreams, Unknown
+from app.shapes import Connections, ConnectionShape
+from app.streams import EventStream
+from app.tap import watch
+
+router = APIRouter(prefix="/connections", tags=["connections"])
+
+OfServer = Annotated[str | None, Query(description="Only those of this server.", max_length=200)]
+
+
+@router.get("", responses=responses(Unknown, Invalid))
+async def list_connections(
+    request: Request, server: OfServer = None, limit: Limit = 1000, after: After = None
+) -> Connections:
+    """Who is inside, and who waits in an accept queue, in the order of their coming."""
+    found = supervisor(request)
+    start = position("connections", after)
+    if server is not None:
+        found.server(server)
+    page = await found.connections.page(start, limit + 1, server)
+    following = cursor("connections", page[limit - 1].number) if len(page) > limit else None
+    rows = (ConnectionShape.of(one, found.roster) for one in page[:limit])
+    return Connections.model_construct(items=[row for row in rows if row is not None], next=following)
+
+
+@router.get("/{id}", responses=responses(Unknown, Invalid))
+async def get_connection(request: Request, id: str) -> ConnectionShape:
+    found = supervisor(request)
+    row = ConnectionShape.of(await found.connections.find(id), found.roster)
+    if row is None:
+        raise Unknown(f"The connection {id!r} has just ended.", what="connection")
+    return row
+
+
+@router.get(
+    "/{id}/tap",
+    response_class=EventStreamResponse,
+    responses=responses(Unknown, NotAccepted, Invalid, TooManyStreams),
+)
+async def tap(request: Request, id: str) -> Response:
+    """The connection's bytes as they go through, as Server-Sent Events.
+
+    `opened` has the connection, `bytes` a time, a direction (`in` is from the client) and the bytes in base64, `lost`
+    how many bytes could not be kept for a slow reader, and `closed` comes last.
+    """
+    found = supervisor(request)
+    client = await found.connections.accepted(id)
+    return EventStream(request.app.state.streams, watch(client, found.roster))
+
+
+@router.delete("/{id}", status_code=204, responses=responses(Unknown, NotAccepted, Invalid, ReadOnly, ForeignOrigin))
+async def hang_up(request: Request, id: str) -> None:
+    """Hang up; answer once the server has let go of it, or after a second."""
+    await supervisor(request).connections.hang_up(id)

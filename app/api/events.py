@@ -1,0 +1,45 @@
+"""``GET /events``: what changes, as it happens."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import Response
+
+from app.api.context import supervisor
+from app.api.problems import responses
+from app.api.streams import EventStreamResponse
+from app.errors import Invalid, TooManyStreams, Unknown
+from app.feed import TOPICS, Feed, Wanted
+from app.streams import EventStream
+
+router = APIRouter(tags=["events"])
+
+
+@router.get("/events", response_class=EventStreamResponse, responses=responses(Unknown, Invalid, TooManyStreams))
+async def follow(
+    request: Request,
+    topics: Annotated[
+        str | None, Query(description=f"Some of {', '.join(TOPICS)}, with commas between; all by default.")
+    ] = None,
+    server: Annotated[str | None, Query(description="Only what is about this server.", max_length=200)] = None,
+    last_event_id: Annotated[str | None, Header(description="The latest event that was heard.")] = None,
+    heard: Annotated[str | None, Query(description="The same, for those who cannot set headers.")] = None,
+) -> Response:
+    """Server-Sent Events: a `snapshot`, then changes, what changes often told together.
+
+    A change has the name of what changed (`server`, `connection`, `exception`, `journal`, `loop`) and holds its new
+    state whole, or the same with `-removed` and its `name` or `id`. With `Last-Event-ID`, what was missed is told
+    instead of a snapshot, if that is still known. `end` and `dropped` come last, with a `reason`.
+    """
+    kinds = frozenset(TOPICS.values())
+    if topics is not None:
+        names = topics.split(",")
+        if unknown := [name for name in names if name not in TOPICS]:
+            raise Invalid(f"topics: there is no {unknown[0]!r}; there are {', '.join(TOPICS)}.", field="topics")
+        kinds = frozenset(TOPICS[name] for name in names)
+    if server is not None:
+        supervisor(request).server(server)
+    feed: Feed = request.app.state.feed
+    return EventStream(request.app.state.streams, feed.follow(last_event_id or heard, Wanted(kinds, server)))

@@ -1,0 +1,60 @@
+"""``/exceptions`` and ``/journal``: what happened, the newest first. What is shown is in the state file by then."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from app.api.context import known_server, supervisor
+from app.api.paging import After, Limit, cursor, position
+from app.api.problems import responses
+from app.errors import ForeignOrigin, Invalid, ReadOnly, Unknown
+from app.shapes import Entries, EntryShape, Exceptions, ExceptionShape
+
+router = APIRouter(tags=["exceptions"])
+
+OfServer = Annotated[str | None, Query(description="Only those of this server.", max_length=200)]
+
+
+@router.get("/exceptions", responses=responses(Unknown, Invalid))
+async def list_exceptions(
+    request: Request, server: OfServer = None, limit: Limit = 100, after: After = None
+) -> Exceptions:
+    """What servers raised, equal exceptions of one run together."""
+    known_server(request, server)
+    chronicle = supervisor(request).chronicle
+    found = chronicle.exceptions(position("exceptions", after) or None, server)
+    following = cursor("exceptions", found[limit - 1].id) if len(found) > limit else None
+    items = [ExceptionShape.of(record) for record in found[:limit]]
+    await chronicle.shown()
+    return Exceptions.model_construct(items=items, next=following)
+
+
+@router.get("/exceptions/{id}", responses=responses(Unknown, Invalid))
+async def get_exception(request: Request, id: str) -> ExceptionShape:
+    chronicle = supervisor(request).chronicle
+    item = ExceptionShape.of(chronicle.exception(id))
+    await chronicle.shown()
+    return item
+
+
+@router.delete("/exceptions", status_code=204, responses=responses(Unknown, Invalid, ReadOnly, ForeignOrigin))
+async def clear_exceptions(request: Request, server: OfServer = None) -> None:
+    """Forget them, all or those of one server; the counts of the servers begin anew."""
+    known_server(request, server)
+    chronicle = supervisor(request).chronicle
+    chronicle.clear_exceptions(server)
+    await chronicle.shown()
+
+
+@router.get("/journal", responses=responses(Unknown, Invalid))
+async def list_journal(request: Request, server: OfServer = None, limit: Limit = 100, after: After = None) -> Entries:
+    """What happened to the servers."""
+    known_server(request, server)
+    chronicle = supervisor(request).chronicle
+    found = chronicle.entries(position("journal", after) or None, server)
+    following = cursor("journal", found[limit - 1].id) if len(found) > limit else None
+    items = [EntryShape.of(entry) for entry in found[:limit]]
+    await chronicle.shown()
+    return Entries.model_construct(items=items, next=following)

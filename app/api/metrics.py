@@ -1,0 +1,19 @@
+"""``/metrics``, for Prometheus."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from fastapi.responses import PlainTextResponse, Response
+
+from app.api.problems import responses
+from app.metrics import Metrics
+
+router = APIRouter(tags=["metrics"])
+
+
+@router.get("/metrics", response_class=PlainTextResponse, responses=responses())
+async def scrape(request: Request) -> Response:
+    """Servers, connections, exceptions and the loop, in Prometheus' text format or OpenMetrics."""
+    metrics: Metrics = request.app.state.metrics
+    text, media_type = await metrics.text(request.headers.get("accept", ""))
+    return Response(text, media_type=media_type)

@@ -1,0 +1,147 @@
+"""What happened, remembered: the journal and the exceptions, in memory to be read, in the store for the next life.
+
+``note`` is called on the loop, ``caught`` on whatever thread something failed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable
+from datetime import timedelta
+from pathlib import Path
+
+from app import blame, schema
+from app.clock import Clock
+from app.errors import Unknown
+from app.exceptions import Caught, ExceptionLog
+from app.journal import Entry, Journal
+from app.roster import Roster
+from app.schema import Kept, Statement
+from app.store import Store
+
+SHOWN_AGAIN = frozenset(10**power for power in range(1, 10))
+"""Of equal exceptions, the app's log shows the first, the tenth, the hundredth, and so on."""
+
+EXPIRE_SECONDS = 60.0
+
+
+class Chronicle:
+    def __init__(self, store: Store, clock: Clock, roster: Roster) -> None:
+        self._store = store
+        self._clock = clock
+        self._roster = roster
+        self._lock = threading.Lock()
+        self._unsaved = False
+        self._expire_due = 0.0
+        self._days = timedelta(days=store.bounds.days)
+        self.remember(Kept())
+
+    def remember(self, kept: Kept) -> None:
+        """Begin with what was kept of earlier lives."""
+        bounds = self._store.bounds
+        self.journal = Journal(bounds.entries, kept.journal, kept.last_entry)
+        self._exceptions = ExceptionLog(bounds.exceptions, kept.exceptions, kept.last_exception)
+
+    # Writing
+
+    def note(self, server: str, what: str) -> None:
+        self._expire()
+        entry = self.journal.note(self._clock.wall(), server, blame.plain(what, blame.MOST_MESSAGE))
+        self._store.put(schema.put_entry(entry))
+
+    def caught(
+        self, error: BaseException, run: Hashable, server: str, serial: int, variant: str, source: Path, fatal: bool
+    ) -> bool:
+        """Count an exception of a run, and keep it if it is new; returns whether it is worth a line in the log.
+
+        One that was counted before is not counted again, but may have turned out to be fatal.
+        """
+        with self._lock:
+            record: Caught | None = getattr(error, "_echodeck_record", None)
+            news = record is None
+            if record is None:
+                record = self._exceptions.add(
+                    (run, blame.trail(error)),
+                    server,
+                    serial,
+                    variant,
+                    self._clock.wall(),
+                    lambda: blame.details(error, source, self._roster),
+                )
+                error._echodeck_record = record  # type: ignore[attr-defined]
+            if fatal:
+                self._exceptions.was_fatal(record)
+            pull, self._unsaved = not self._unsaved, True
+        if pull:
+            self._store.put(self._save_exceptions)
+        return news and (record.count == 1 or record.count in SHOWN_AGAIN)
+
+    def clear_exceptions(self, server: str | None = None) -> None:
+        with self._lock:
+            self._exceptions.clear(server)
+            # Up to the last one: what comes next may be written together with this, and before it.
+            self._store.put(schema.drop_exceptions(self._exceptions.last_id, server))
+
+    # Reading
+
+    async def shown(self) -> None:
+        """Return when what is to be shown now would survive the end of the process, if it can be written at all."""
+        if self._store.failure is None:
+            await self._store.flush()
+
+    @property
+    def revision(self) -> int:
+        """Of the exceptions; it grows with each change."""
+        return self._exceptions.revision
+
+    @property
+    def dropped(self) -> int:
+        """How many entries and exceptions had to go so that the rest has room."""
+        return self.journal.dropped + self._exceptions.dropped
+
+    def entries(self, before: int | None = None, server: str | None = None) -> list[Entry]:
+        self._expire()
+        return self.journal.latest(before, server)
+
+    def exceptions(self, before: int | None = None, server: str | None = None) -> list[Caught]:
+        """The newest first; only those with a lower id than ``before``."""
+        self._expire()
+        with self._lock:
+            return self._exceptions.latest(before, server)
+
+    def exceptions_since(self, revision: int) -> tuple[list[Caught], set[int]]:
+        """Those that changed after that revision, and the ids of all there are."""
+        with self._lock:
+            return self._exceptions.changed_since(revision), self._exceptions.ids()
+
+    def exception(self, id: str) -> Caught:
+        """Raises:
+        Unknown: there is none with this id.
+        """
+        with self._lock:
+            found = self._exceptions.find(int(id)) if id.isascii() and id.isdecimal() and len(id) < 19 else None
+        if found is None or str(found.id) != id:
+            raise Unknown(f"There is no exception {id!r}; it may have been cleared.", what="exception")
+        return found
+
+    def exception_count(self, server: str, serial: int) -> int:
+        """How many a server raised since they were cleared."""
+        return self._exceptions.counts[server, serial]
+
+    def exceptions_raised(self, server: str, serial: int) -> int:
+        """How many a server raised since the app started."""
+        return self._exceptions.raised[server, serial]
+
+    def _save_exceptions(self) -> list[Statement]:
+        with self._lock:
+            self._unsaved = False
+            return [schema.put_exception(record) for record in self._exceptions.take_unsaved()]
+
+    def _expire(self) -> None:
+        if self._clock.now() < self._expire_due:
+            return
+        self._expire_due = self._clock.now() + EXPIRE_SECONDS
+        oldest = self._clock.wall() - self._days
+        self.journal.expire(oldest)
+        with self._lock:
+            self._exceptions.expire(oldest)

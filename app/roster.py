@@ -1,0 +1,184 @@
+"""Every client of every server by number: those who are inside, and those who were seen waiting at the door.
+
+A client has one number for all its life: one that was seen in the accept queue keeps it when it is let in. The door is
+``clients`` (on whatever thread accepts and closes); the readers are on the loop.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import socket
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from app import kernel
+from app.connections import Traffic
+from app.errors import Unknown
+from servers import Connection
+
+NOTHING = Traffic()
+
+Address = tuple[str, int]
+"""IP address and port."""
+
+
+class Books(Protocol):
+    """Where a client's traffic is added up."""
+
+    def saw(self, client: Client, traffic: Traffic) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class Client:
+    """One that is inside. ``since`` in seconds of the epoch; ``seen``, ``unread`` and ``peer_closed`` are what the
+    latest look at it showed, and ``version`` grows when that changes; ``final`` is its traffic, once it was hung up;
+    ``gone`` are called when it has left."""
+
+    number: int
+    server: str
+    connection: Connection
+    address: Any
+    since: float
+    books: Books
+    seen: Traffic = NOTHING
+    unread: int = 0
+    peer_closed: bool = False
+    final: Traffic | None = None
+    gone: tuple[Callable[[], object], ...] = ()
+    version: int = 0
+
+    @property
+    def traffic(self) -> Traffic:
+        """As the kernel has it now."""
+        try:
+            return self.final or kernel.traffic(self.connection)
+        except OSError:  # closed
+            return self.seen
+
+    def look(self) -> None:
+        """Ask the kernel what has changed."""
+        try:
+            traffic, peer_closed = self.final or NOTHING, True
+            if self.final is None:
+                traffic, peer_closed = kernel.peek(self.connection)
+            unread = self.unread
+            if unread or traffic.bytes_in != self.seen.bytes_in:
+                unread = kernel.unread(self.connection)
+        except OSError:  # closed
+            return
+        if traffic == self.seen and unread == self.unread and peer_closed == self.peer_closed:
+            return
+        self.unread, self.peer_closed = unread, peer_closed
+        self.version += 1
+        self.books.saw(self, traffic)
+
+    def hang_up(self) -> None:
+        """Shut it both ways: whoever reads from it or sends to it, in whatever thread, comes back at once."""
+        # Counted now: once both sides have shut it, the kernel no longer tells a FIN from a byte.
+        self.final = self.traffic
+        with suppress(OSError):  # not connected any more, or closed
+            self.connection.shutdown(socket.SHUT_RDWR)
+
+
+@dataclass(slots=True, eq=False)
+class Waiter:
+    """One that the kernel has connected and no server has accepted, as seen by the latest look.
+
+    ``since`` is when it was first seen, in seconds of the epoch: the kernel does not tell when it came.
+    """
+
+    number: int
+    server: str
+    address: Address
+    local: Address
+    since: float
+    unread: int
+
+
+class Roster:
+    """``boot`` tells the numbers of one life of the app from those of the next.
+
+    While ``news`` is a list and not None, whoever enters or leaves is appended to it.
+    """
+
+    def __init__(self) -> None:
+        self.boot = 1
+        self.news: deque[tuple[bool, Client]] | None = None
+        self._clients: dict[int, Client] = {}
+        self._waiters: dict[tuple[str, Address], Waiter] = {}
+        self._numbers = itertools.count(1)
+
+    # The door
+
+    def enter(self, server: str, connection: Connection, address: Any, since: float, books: Books) -> Client:
+        waiter = self._waiters.pop((server, address[:2]), None) if self._waiters else None
+        number = waiter.number if waiter else next(self._numbers)
+        client = Client(number, server, connection, address, since, books)
+        connection.client = self._clients[number] = client
+        if self.news is not None:
+            self.news.append((True, client))
+        return client
+
+    def leave(self, client: Client) -> None:
+        self._clients.pop(client.number, None)
+        if self.news is not None:
+            self.news.append((False, client))
+        for call in client.gone:
+            call()
+
+    # The readers
+
+    def __len__(self) -> int:
+        return len(self._clients)
+
+    def id(self, number: int) -> str:
+        return f"{self.boot}-{number}"
+
+    def find(self, id: str) -> Client | Waiter:
+        """Who has this id now.
+
+        Raises:
+            Unknown: nobody has.
+        """
+        found: Client | Waiter | None = None
+        if parts := re.fullmatch(r"([0-9]{1,18})-([0-9]{1,18})", id):
+            number = int(parts[2])
+            if self.id(number) == id:
+                found = self._clients.get(number) or next(
+                    (one for one in self._waiters.values() if one.number == number), None
+                )
+        if found is None:
+            raise Unknown(f"There is no connection {id!r}; it may have ended.", what="connection")
+        return found
+
+    def clients(self) -> list[Client]:
+        """All who are inside."""
+        return list(self._clients.values())
+
+    def waiters(self) -> list[Waiter]:
+        """Those whom the latest look at the queues found there."""
+        return list(self._waiters.values())
+
+    def holds(self, client: Client) -> bool:
+        return client.number in self._clients
+
+    def saw_waiting(self, found: Iterable[tuple[str, Address, Address, int]], looked: float) -> None:
+        """Remember who waited at that time, given as server, local address, peer and bytes sent.
+
+        Whoever is missing has gone; who was let in since then no longer waits.
+        """
+        let_in = {(client.server, client.address[:2]) for client in self.clients() if client.since >= looked}
+        seen: dict[tuple[str, Address], Waiter] = {}
+        for server, local, peer, unread in found:
+            if (server, peer) in let_in:
+                continue
+            waiter = self._waiters.get((server, peer))
+            if waiter is None:
+                waiter = Waiter(next(self._numbers), server, peer, local, looked, unread)
+            waiter.unread = unread
+            seen[server, peer] = waiter
+        self._waiters = seen

@@ -1,0 +1,279 @@
+"""Who has the loop, and how long it keeps others waiting: seen from a thread of its own, out of any message's path.
+
+A hundred times a second the thread looks at what the loop's thread is doing. Every callback and every step of a task
+runs in a context, and the context says whose it is (``adoption``). Two things would distort the picture. The thread
+gets to look only when the interpreter lets it, which a busy loop does mostly around system calls: so how busy the loop
+is at all comes from its processor clock (pthread_getcpuclockid(3)), and the looks only divide that time among servers.
+And a loop that never rests calls ``select`` all the time without waiting in it: that is no idleness, and is booked to
+whoever is next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import linecache
+import logging
+import selectors
+import sys
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable
+from contextvars import Context
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Any, NamedTuple
+
+from app.adoption import OWNER, owner_of
+from app.spec import NOT_FOR_SERVERS
+from app.worker import CpuClock
+
+log = logging.getLogger("echodeck.sampler")
+
+SPAN = 5.0
+"""Seconds that shares and percentiles look back."""
+
+HALF_LIFE = 0.7
+"""Seconds after which a look weighs half as much in the shares: what began two seconds ago shows as what it is."""
+
+EVERY = 0.01
+SHARES_EVERY = 0.05
+PING_EVERY = 0.05
+THREADS_EVERY = 0.5
+STALL = 0.1
+"""Seconds after which a loop that has not turned is said to stand still."""
+
+MOST_STALLS = 50
+MOST_FRAMES = 40
+
+APP, IDLE = "app", "idle"
+_RUN = asyncio.Handle._run.__code__
+_SELECT = selectors.DefaultSelector.select.__code__
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line that is being executed."""
+
+    file: str
+    line: int
+    function: str
+    code: str
+
+
+@dataclass(slots=True)
+class Stall:
+    """The loop stood still for ``seconds`` (so far, while it is not ``over``); ``server`` had it, None for the app."""
+
+    at: datetime
+    seconds: float
+    server: str | None
+    stack: list[Place]
+    over: bool = False
+
+
+@dataclass(frozen=True)
+class Lag:
+    """How late the loop came to what was ready, in ms."""
+
+    p50: float = 0.0
+    p99: float = 0.0
+    max: float = 0.0
+
+
+class _Look(NamedTuple):
+    """Who had the loop; and since the look before, the seconds that passed, and those that its thread used."""
+
+    at: float
+    who: str
+    passed: float
+    used: float
+
+
+@dataclass
+class _Seen:
+    """In the last ``SPAN`` seconds; each thing begins with its time."""
+
+    looks: deque[_Look] = field(default_factory=deque)
+    lags: deque[tuple[float, float]] = field(default_factory=deque)
+    threads: deque[tuple[float, dict[str, float]]] = field(default_factory=deque)
+
+    def forget(self, before: float) -> None:
+        for seen in (self.looks, self.lags, self.threads):
+            while len(seen) > 1 and seen[0][0] < before:
+                seen.popleft()
+
+
+def place_of(frame: FrameType) -> Place:
+    code = frame.f_code
+    line = frame.f_lineno or code.co_firstlineno
+    return Place(code.co_filename, line, code.co_name, linecache.getline(code.co_filename, line).strip())
+
+
+def stack_of(frame: FrameType | None) -> list[Place]:
+    """The innermost last."""
+    places: list[Place] = []
+    while frame is not None and len(places) < MOST_FRAMES:
+        places.append(place_of(frame))
+        frame = frame.f_back
+    return places[::-1]
+
+
+class Sampler:
+    """Start it on the loop that it is to watch. An error of its own ends it, with a line in the log, and nothing else.
+
+    ``on_lag`` is told every lag in seconds, on the loop.
+    """
+
+    def __init__(self) -> None:
+        self.stalls: deque[Stall] = deque(maxlen=MOST_STALLS)
+        self.stalled = 0
+        self.on_lag: Callable[[float], None] = lambda seconds: None
+        self._seen = _Seen()
+        self._shares: dict[str, float] = {}
+        self._shares_at = 0.0
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._pinged: float | None = None
+
+    def start(self, threads_cpu: Callable[[], dict[str, float]]) -> None:
+        """``threads_cpu`` tells the processor time of servers' threads; it is called on the sampler's thread."""
+        self._loop = asyncio.get_running_loop()
+        self._loop_thread = threading.get_ident()
+        self._clock = CpuClock()
+        self._clock.begin()
+        self._threads_cpu = threads_cpu
+        self._thread = threading.Thread(target=self._watch, name="sampler", daemon=True)
+        Context().run(self._thread.start)
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    # Reading, on the loop
+
+    @property
+    def works(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def shares(self) -> dict[str, float]:
+        """Of the loop's time lately, by server, ``app`` and ``idle``; together they make 1."""
+        now = time.monotonic()
+        if now - self._shares_at >= SHARES_EVERY:
+            self._shares, self._shares_at = self._divide(), now
+        return self._shares
+
+    def share_of(self, server: str) -> float | None:
+        """None if nothing is measured."""
+        return self.shares().get(server, 0.0) if self.works else None
+
+    def thread_shares(self) -> dict[str, float]:
+        """Of one processor, by server, for those that run in threads."""
+        seen = list(self._seen.threads)
+        if len(seen) < 2:
+            return {}
+        (began, before), (ended, now) = seen[0], seen[-1]
+        return {
+            server: min(1.0, max(0.0, seconds - before.get(server, 0.0)) / (ended - began))
+            for server, seconds in now.items()
+        }
+
+    def lag(self) -> Lag:
+        lags = sorted(lag * 1000 for _, lag in list(self._seen.lags))
+        if not lags:
+            return Lag()
+        return Lag(lags[len(lags) // 2], lags[min(len(lags) - 1, len(lags) * 99 // 100)], lags[-1])
+
+    def _divide(self) -> dict[str, float]:
+        now, total, used = time.monotonic(), 0.0, 0.0
+        parts: defaultdict[str, float] = defaultdict(float)
+        for look in list(self._seen.looks):
+            weight = 0.5 ** ((now - look.at) / HALF_LIFE)
+            total += weight * look.passed
+            used += weight * look.used
+            parts[look.who] += weight * look.passed
+        if not total:
+            return {APP: 0.0, IDLE: 1.0}
+        seen_busy = 1 - parts.pop(IDLE, 0.0) / total
+        # A callback that sleeps keeps the loop and uses no processor; one that is seen only as it waits uses much.
+        busy = min(1.0, max(seen_busy, used / total))
+        all_parts = sum(parts.values())
+        if not all_parts:
+            return {APP: busy, IDLE: 1 - busy}
+        return {APP: 0.0} | {who: busy * part / all_parts for who, part in parts.items()} | {IDLE: 1 - busy}
+
+    # On its thread
+
+    def _watch(self) -> None:
+        try:
+            woke = threads_due = ping_due = time.monotonic()
+            used = self._clock.seconds
+            while not self._stop.wait(EVERY):
+                slept, woke = woke, time.monotonic()
+                if woke - slept > STALL and self._pinged is None:
+                    continue  # the whole process stood still: nothing can be said of the loop
+                before, used = used, self._clock.seconds
+                self._seen.looks.append(_Look(woke, self._who(), woke - slept, used - before))
+                if woke >= threads_due:
+                    self._seen.threads.append((woke, self._threads_cpu()))
+                    threads_due = woke + THREADS_EVERY
+                self._seen.forget(woke - SPAN)
+                if self._pinged is not None:
+                    self._consider_stall(woke - self._pinged)
+                elif woke >= ping_due:
+                    self._pinged = time.monotonic()
+                    self._loop.call_soon_threadsafe(self._pong, self._pinged, context=Context())
+                    ping_due = woke + PING_EVERY
+        except RuntimeError:
+            if not self._loop.is_closed():
+                log.exception("the loop is no longer watched")
+        except Exception:
+            log.exception("the loop is no longer watched")
+
+    def _pong(self, pinged: float) -> None:
+        now = time.monotonic()
+        self._pinged = None
+        lag = now - pinged
+        self._seen.lags.append((now, lag))
+        self.on_lag(lag)
+        if self.stalls and not self.stalls[-1].over:
+            self.stalls[-1].seconds = lag
+            self.stalls[-1].over = True
+
+    def _consider_stall(self, seconds: float) -> None:
+        latest = self.stalls[-1] if self.stalls else None
+        if latest is not None and not latest.over:
+            latest.seconds = seconds
+        elif seconds >= STALL:
+            server = self._who()
+            stack = stack_of(sys._current_frames().get(self._loop_thread))
+            at = datetime.now(UTC)
+            self.stalls.append(Stall(at, seconds, None if server in NOT_FOR_SERVERS else server, stack))
+            self.stalled += 1
+
+    def _who(self) -> str:
+        """Whose turn it is on the loop: a server's name, ``app`` or ``idle``."""
+        frame = sys._current_frames().get(self._loop_thread)
+        handle: Any = None
+        if frame is not None and frame.f_code is _SELECT:
+            if frame.f_locals.get("timeout") != 0:
+                return IDLE
+            ready = getattr(self._loop, "_ready", None)
+            handle = ready[0] if ready else None
+            if handle is None:
+                return IDLE
+        while handle is None and frame is not None:
+            if frame.f_code is _RUN:
+                handle = frame.f_locals.get("self")
+            frame = frame.f_back
+        if handle is not None:
+            owner = getattr(handle, "_context", {}).get(OWNER)
+            return owner.name if owner is not None else APP
+        # uvloop runs its callbacks without a Python frame; a task can still be asked for.
+        task = asyncio.current_task(self._loop)
+        if task is None:
+            return IDLE
+        owner = owner_of(task)
+        return owner.name if owner is not None else APP

@@ -1,0 +1,206 @@
+"""Keeps a view of the whole app up to date by looking: often at what is announced, less often at what must be asked for.
+
+What is announced costs next to nothing while nothing happens. The rest is bounded by design: the kernel is asked about
+so many connections at a time, its tables are read so seldom that reading them takes a small share of the time, and the
+loop turns in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+
+from app.roster import Client
+from app.server import Server
+from app.shapes import ConnectionShape, EntryShape, ExceptionShape, LoopNow, ServerShape
+from app.supervisor import Supervisor
+from app.view import View
+
+POLL = 0.3
+"""Seconds between two looks at what must be asked for: queues, traffic, shares of the loop."""
+
+LOOP_EVERY = 1.0
+
+MOST_ASKED = 4000
+"""Connections whose traffic is asked for in one poll; where there are more, they take turns."""
+
+IN_ONE_GO = 200
+"""Connections that are dealt with before the loop is let turn."""
+
+QUEUES_TAKE = 0.05
+"""The most of the time that is spent on reading the kernel's tables."""
+
+MOST_EXCEPTIONS = 100
+MOST_ENTRIES = 100
+
+_Put = Callable[[], None]
+
+
+class Watch:
+    def __init__(self, supervisor: Supervisor, view: View) -> None:
+        self._supervisor = supervisor
+        self._roster = supervisor.roster
+        self._view = view
+        self._pulses: dict[str, object] = {}
+        self._inside: dict[int, int] = {}
+        self._waiting: dict[int, int] = {}
+        self._all_known = False
+        self._exceptions_at = -1
+        self._entries_at: int | None = None
+        self._turn: list[Client] = []
+        self._poll_due = self._queues_due = self._loop_due = 0.0
+
+    def begin(self) -> None:
+        """Have comings and goings announced from now on."""
+        self._roster.news = deque()
+        self._all_known = False
+
+    def end(self) -> None:
+        self._roster.news = None
+
+    async def look(self) -> None:
+        """Bring the view up to date. What happened is in the state file before it is in the view."""
+        now = time.monotonic()
+        polls = now >= self._poll_due or not self._all_known
+        chronicle = self._supervisor.chronicle
+        told = chronicle.revision, chronicle.journal.last_id
+        happened = told != (self._exceptions_at, self._entries_at)
+        puts = self._happenings() if happened else []
+        if polls or happened or self._roster.news:
+            puts += self._servers()
+        if happened:
+            await chronicle.shown()
+        for put in puts:
+            put()
+        await self._arrivals()
+        if polls:
+            self._poll_due = now + POLL
+            await self._traffic()
+            await self._queues(now)
+        if now >= self._loop_due:
+            self._loop_due = now + LOOP_EVERY
+            self._view.put("loop", "loop", None, LoopNow.of(self._supervisor.sampler).model_dump_json())
+
+    # What happened
+
+    def _happenings(self) -> list[_Put]:
+        chronicle, view = self._supervisor.chronicle, self._view
+        revision, last = chronicle.revision, chronicle.journal.last_id
+        puts: list[_Put] = []
+        changed, ids = chronicle.exceptions_since(self._exceptions_at)
+        for record in changed[-MOST_EXCEPTIONS:]:
+            data = ExceptionShape.of(record).model_dump_json()
+            puts.append(partial(view.put, "exception", str(record.id), record.server, data))
+        puts += [partial(view.drop, "exception", key) for key in view.keys("exception") - {str(id) for id in ids}]
+        for entry in chronicle.journal.since(self._entries_at or 0)[-MOST_ENTRIES:]:
+            data = EntryShape.of(entry).model_dump_json()
+            puts.append(partial(view.put, "journal", str(entry.id), entry.server, data))
+        puts += [partial(view.keep, "exception", MOST_EXCEPTIONS), partial(view.keep, "journal", MOST_ENTRIES)]
+        self._exceptions_at, self._entries_at = revision, last
+        return puts
+
+    # The servers
+
+    def _servers(self) -> list[_Put]:
+        puts: list[_Put] = []
+        names = set()
+        for server in self._supervisor.servers():
+            names.add(server.name)
+            pulse = _pulse(server)
+            if self._pulses.get(server.name) != pulse:
+                self._pulses[server.name] = pulse
+                data = ServerShape.of(server, server.tally.ended + server.tally.seen).model_dump_json()
+                puts.append(partial(self._view.put, "server", server.name, server.name, data))
+        for name in self._pulses.keys() - names:
+            del self._pulses[name]
+            puts.append(partial(self._view.drop, "server", name))
+        return puts
+
+    # The connections
+
+    async def _arrivals(self) -> None:
+        if not self._all_known:
+            self._all_known = True
+            here = {client.number for client in self._roster.clients()}
+            for number in self._inside.keys() - here:
+                self._drop(number)
+        news = self._roster.news
+        for dealt_with in range(len(news or ())):
+            if not news:  # nobody follows any more
+                return
+            entered, client = news.popleft()
+            if entered:
+                self._show(client)
+            else:
+                self._drop(client.number)
+            if dealt_with % IN_ONE_GO == IN_ONE_GO - 1:
+                await asyncio.sleep(0)
+
+    async def _traffic(self) -> None:
+        first = not self._inside
+        if not self._turn or first:
+            self._turn = self._roster.clients()[::-1]
+        most = len(self._turn) if first else MOST_ASKED
+        asked, self._turn = self._turn[-most:][::-1], self._turn[:-most]
+        for number, client in enumerate(asked):
+            client.look()
+            if self._inside.get(client.number) != client.version:
+                self._show(client)
+            if number % IN_ONE_GO == IN_ONE_GO - 1:
+                await asyncio.sleep(0)
+
+    async def _queues(self, now: float) -> None:
+        if now < self._queues_due:
+            return
+        began = time.monotonic()
+        waiters = await self._supervisor.connections.waiting()
+        if waiters:
+            self._queues_due = now + (time.monotonic() - began) / QUEUES_TAKE
+        for waiter in waiters:
+            if self._waiting.get(waiter.number) != waiter.unread:
+                self._waiting[waiter.number] = waiter.unread
+                self._put(waiter.number, ConnectionShape.of(waiter, self._roster))
+        for number in self._waiting.keys() - {waiter.number for waiter in waiters}:
+            del self._waiting[number]
+            if number not in self._inside:
+                self._drop(number)
+
+    def _show(self, client: Client) -> None:
+        if self._roster.holds(client):
+            client.look()
+            self._inside[client.number] = client.version
+            self._waiting.pop(client.number, None)
+            self._put(client.number, ConnectionShape.of(client, self._roster))
+
+    def _put(self, number: int, shape: ConnectionShape | None) -> None:
+        if shape is not None:
+            self._view.put("connection", self._roster.id(number), shape.server, shape.model_dump_json())
+
+    def _drop(self, number: int) -> None:
+        self._inside.pop(number, None)
+        self._view.drop("connection", self._roster.id(number))
+
+
+def _pulse(server: Server) -> object:
+    """Differs when something about a server has changed that is worth telling."""
+    tally, share, cpu = server.tally, server.loop_share, server.cpu_seconds
+    return (
+        server.serial,
+        server.state,
+        server.since,
+        server.desired,
+        server.restarts,
+        server.spec,
+        server.exceptions,
+        server.waiting,
+        tally.total,
+        tally.open,
+        tally.turned_away,
+        tally.ended,
+        tally.seen,
+        share and round(share, 2),
+        cpu and round(cpu, 2),
+    )
