@@ -54,7 +54,7 @@ class Clients:
 
     def closes(self, connection: Connection) -> None:
         client: Client = connection.client
-        traffic = client.traffic
+        client.final = traffic = client.traffic
         with self._lock:
             if self._open.pop(client.number, None) is None:
                 return

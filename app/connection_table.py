@@ -69,7 +69,7 @@ class ConnectionTable:
             NotAccepted: it still waits in the accept queue.
         """
         client = await self.accepted(id)
-        if client.final is not None:
+        if client.hung_up:
             raise Unknown(f"The connection {id!r} was hung up already.", what="connection")
         gone, loop = asyncio.Event(), asyncio.get_running_loop()
         client.gone += (lambda: loop.call_soon_threadsafe(gone.set),)

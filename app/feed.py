@@ -1,4 +1,4 @@
-"""What changes, told as it happens to whoever follows: one view of everything (``view``), kept by one watch (``watch``).
+"""What changes, told as it happens to whoever follows: one ``view`` of everything, kept by one ``watch``.
 
 Nothing is queued for a follower: each takes from the view what changed since he last took something, so that a slow one
 gets fewer and later states, and costs no more than a fast one. Without followers nothing is done at all; the view stays

@@ -19,11 +19,11 @@ from app.connections import Traffic
 
 HAS_TCP_INFO = sys.platform == "linux"
 
-_SIZE = 216
+_SIZE = 216  # Linux 4.19 and later tell as much
 _QUEUE = struct.Struct("=24xI")  # tcpi_unacked; of a listener: how many wait in its accept queue
 _SINCE = struct.Struct("=44xI4xI")  # tcpi_last_data_sent, tcpi_last_data_recv, in ms
 _RTT = struct.Struct("=68xI")  # tcpi_rtt, in µs
-_BYTES = struct.Struct("=B127xQ8xI52xQQ")  # state, bytes_received, notsent_bytes, bytes_sent, bytes_retrans
+_PULSE = struct.Struct("=B127xQ8xI52xQQ").unpack_from  # state, bytes_received, notsent_bytes, bytes_sent, bytes_retrans
 
 # enum tcp_state, net/tcp_states.h: who has sent a FIN
 _PEER_CLOSED = {8, 9, 11}  # CLOSE_WAIT, LAST_ACK, CLOSING
@@ -32,10 +32,7 @@ _WE_CLOSED = {4, 5, 9, 11}  # FIN_WAIT1, FIN_WAIT2, LAST_ACK, CLOSING
 
 
 def _info(sock: socket.socket) -> bytes:
-    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SIZE)
-    if len(info) < _SIZE:
-        raise OSError(errno.ENOPROTOOPT, "this kernel tells less of a connection (Linux 4.19 and later tell enough)")
-    return info
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SIZE)
 
 
 def waiting(listener: socket.socket) -> int:
@@ -69,7 +66,8 @@ def figures(connection: socket.socket) -> Figures:
     if not HAS_TCP_INFO:
         return Figures(Traffic(), False, unread(connection), 0.0, 0)
     info = _info(connection)
-    return Figures(_traffic(info), info[0] in _PEER_GONE, unread(connection), _idle(info), _RTT.unpack_from(info)[0])
+    traffic, peer_closed = reading(_PULSE(info))
+    return Figures(traffic, peer_closed, unread(connection), _idle(info), _RTT.unpack_from(info)[0])
 
 
 def unread(connection: socket.socket) -> int:
@@ -86,16 +84,24 @@ def unread(connection: socket.socket) -> int:
     return count[0]
 
 
-def peek(connection: socket.socket) -> tuple[Traffic, bool]:
-    """What changes when a connection is used: its traffic, and whether the peer has closed.
+Pulse = tuple[int, ...]
+"""What changes when a connection is used, as the kernel has it; equal as long as nothing happens."""
+
+
+def pulse(connection: socket.socket) -> Pulse:
+    """Read in a microsecond, for those who look at thousands; ``reading`` tells what it means.
 
     Raises:
         OSError: the socket is closed.
     """
     if not HAS_TCP_INFO:
-        return Traffic(), False
-    info = _info(connection)
-    return _traffic(info), info[0] in _PEER_GONE
+        return ()
+    return _PULSE(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SIZE))
+
+
+def reading(pulse: Pulse) -> tuple[Traffic, bool]:
+    """The traffic, and whether the peer has closed or is gone."""
+    return (_traffic(pulse), pulse[0] in _PEER_GONE) if pulse else (Traffic(), False)
 
 
 def traffic(connection: socket.socket) -> Traffic:
@@ -106,11 +112,11 @@ def traffic(connection: socket.socket) -> Traffic:
     Raises:
         OSError: the socket is closed.
     """
-    return _traffic(_info(connection)) if HAS_TCP_INFO else Traffic()
+    return reading(pulse(connection))[0]
 
 
-def _traffic(info: bytes) -> Traffic:
-    state, received, not_sent, sent, again = _BYTES.unpack_from(info)
+def _traffic(pulse: Pulse) -> Traffic:
+    state, received, not_sent, sent, again = pulse
     if state in _PEER_CLOSED and received:
         received -= 1
     if state in _WE_CLOSED and not_sent:

@@ -23,7 +23,6 @@ from app.streams import Streams
 from app.supervisor import Supervisor
 from servers import discover
 
-
 _ROUTED = (servers, variants, connections, exceptions, events, loop, metrics, health, problems, pages)
 
 

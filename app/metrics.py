@@ -6,6 +6,7 @@ Names and units follow prometheus.io/docs/practices/naming.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterator
 
@@ -23,6 +24,10 @@ from app.worker import Worker
 
 IN_ONE_GO = 300
 """Connections or servers that are dealt with before the loop is let turn."""
+
+FEW = 1000
+FRESH = 5.0
+"""Seconds after which what is known of more than a few connections is too old."""
 
 LAG_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
@@ -66,11 +71,13 @@ class Metrics:
         return await worker.ended, media_type
 
     async def _gather(self) -> list[Metric]:
-        """Look at every server, and before at every connection, so that none is asked about twice."""
-        for number, client in enumerate(self._supervisor.roster.clients()):
-            client.look()
-            if number % IN_ONE_GO == IN_ONE_GO - 1:
-                await asyncio.sleep(0)
+        """Look at every server; before, at every connection, unless the feed has just done so."""
+        roster = self._supervisor.roster
+        if len(roster) <= FEW or time.monotonic() - roster.looked_at > FRESH:
+            for number, client in enumerate(roster.clients()):
+                client.look()
+                if number % IN_ONE_GO == IN_ONE_GO - 1:
+                    await asyncio.sleep(0)
         families = [kind(f"echodeck_{name}", text, labels=("server", "variant")) for kind, name, text in _OF_SERVERS]
         states: Counter[State] = Counter()
         for number, server in enumerate(self._supervisor.servers()):

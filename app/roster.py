@@ -34,9 +34,9 @@ class Books(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Client:
-    """One that is inside. ``since`` in seconds of the epoch; ``seen``, ``unread`` and ``peer_closed`` are what the
-    latest look at it showed, and ``version`` grows when that changes; ``final`` is its traffic, once it was hung up;
-    ``gone`` are called when it has left."""
+    """One that is inside. ``since`` in seconds of the epoch; ``seen``, ``unread`` and ``pulse`` are what the
+    latest look at it showed, and ``version`` grows when that changes; ``final`` is its traffic, once it was hung up
+    from here or has left; ``gone`` are called when it has left."""
 
     number: int
     server: str
@@ -46,8 +46,9 @@ class Client:
     books: Books
     seen: Traffic = NOTHING
     unread: int = 0
-    peer_closed: bool = False
+    pulse: kernel.Pulse = ()
     final: Traffic | None = None
+    hung_up: bool = False
     gone: tuple[Callable[[], object], ...] = ()
     version: int = 0
 
@@ -62,22 +63,21 @@ class Client:
     def look(self) -> None:
         """Ask the kernel what has changed."""
         try:
-            traffic, peer_closed = self.final or NOTHING, True
-            if self.final is None:
-                traffic, peer_closed = kernel.peek(self.connection)
-            unread = self.unread
-            if unread or traffic.bytes_in != self.seen.bytes_in:
-                unread = kernel.unread(self.connection)
+            pulse = kernel.pulse(self.connection)
+            if pulse == self.pulse and not self.unread:
+                return
+            unread = kernel.unread(self.connection)
         except OSError:  # closed
             return
-        if traffic == self.seen and unread == self.unread and peer_closed == self.peer_closed:
+        if pulse == self.pulse and unread == self.unread:
             return
-        self.unread, self.peer_closed = unread, peer_closed
+        self.pulse, self.unread = pulse, unread
         self.version += 1
-        self.books.saw(self, traffic)
+        self.books.saw(self, self.final or kernel.reading(pulse)[0])
 
     def hang_up(self) -> None:
         """Shut it both ways: whoever reads from it or sends to it, in whatever thread, comes back at once."""
+        self.hung_up = True
         # Counted now: once both sides have shut it, the kernel no longer tells a FIN from a byte.
         self.final = self.traffic
         with suppress(OSError):  # not connected any more, or closed
@@ -102,11 +102,13 @@ class Waiter:
 class Roster:
     """``boot`` tells the numbers of one life of the app from those of the next.
 
-    While ``news`` is a list and not None, whoever enters or leaves is appended to it.
+    While ``news`` is a queue and not None, whoever enters or leaves is appended to it. ``looked_at`` is when, by the
+    monotonic clock, the oldest of the latest looks at all clients was taken.
     """
 
     def __init__(self) -> None:
         self.boot = 1
+        self.looked_at = 0.0
         self.news: deque[tuple[bool, Client]] | None = None
         self._clients: dict[int, Client] = {}
         self._waiters: dict[tuple[str, Address], Waiter] = {}

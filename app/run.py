@@ -173,7 +173,7 @@ class Run:
         if not isinstance(error, OSError):
             return False
         connection = connection_of(error, self.variant.path)
-        return self._stopping or (connection is not None and connection.client.final is not None)
+        return self._stopping or (connection is not None and connection.client.hung_up)
 
     # Its end
 

@@ -1,11 +1,11 @@
 """Who has the loop, and how long it keeps others waiting: seen from a thread of its own, out of any message's path.
 
-A hundred times a second the thread looks at what the loop's thread is doing. Every callback and every step of a task
-runs in a context, and the context says whose it is (``adoption``). Two things would distort the picture. The thread
-gets to look only when the interpreter lets it, which a busy loop does mostly around system calls: so how busy the loop
-is at all comes from its processor clock (pthread_getcpuclockid(3)), and the looks only divide that time among servers.
-And a loop that never rests calls ``select`` all the time without waiting in it: that is no idleness, and is booked to
-whoever is next.
+A hundred times a second, less often while nothing happens, the thread looks at what the loop's thread is doing. Every
+callback and every step of a task runs in a context, and the context says whose it is (``adoption``). Two things would
+distort the picture. The thread gets to look only when the interpreter lets it, which a busy loop does mostly around
+system calls: so how busy the loop is at all comes from its processor clock (pthread_getcpuclockid(3)), and the looks
+only divide that time among servers. And a loop that never rests calls ``select`` all the time without waiting in it:
+that is no idleness, and is booked to whoever is next.
 """
 
 from __future__ import annotations
@@ -37,9 +37,12 @@ SPAN = 5.0
 HALF_LIFE = 0.7
 """Seconds after which a look weighs half as much in the shares: what began two seconds ago shows as what it is."""
 
-EVERY = 0.01
+EVERY_BUSY, EVERY_IDLE = 0.01, 0.04
 SHARES_EVERY = 0.05
-PING_EVERY = 0.05
+PING_BUSY, PING_IDLE = 0.03, 0.1
+BUSY = 0.05
+"""Share of the time from which on the loop is looked at more often."""
+
 THREADS_EVERY = 0.5
 STALL = 0.1
 """Seconds after which a loop that has not turned is said to stand still."""
@@ -133,7 +136,7 @@ class Sampler:
         self._seen = _Seen()
         self._shares: dict[str, float] = {}
         self._shares_at = 0.0
-        self._stop = threading.Event()
+        self._stopping = False
         self._thread: threading.Thread | None = None
         self._pinged: float | None = None
 
@@ -148,7 +151,7 @@ class Sampler:
         Context().run(self._thread.start)
 
     def stop(self) -> None:
-        self._stop.set()
+        self._stopping = True
         if self._thread is not None:
             self._thread.join()
 
@@ -209,23 +212,27 @@ class Sampler:
     def _watch(self) -> None:
         try:
             woke = threads_due = ping_due = time.monotonic()
-            used = self._clock.seconds
-            while not self._stop.wait(EVERY):
+            used, every = self._clock.seconds, EVERY_IDLE
+            while not self._stopping:
+                time.sleep(every)
                 slept, woke = woke, time.monotonic()
-                if woke - slept > STALL and self._pinged is None:
+                if woke - slept > every + STALL and self._pinged is None:
                     continue  # the whole process stood still: nothing can be said of the loop
                 before, used = used, self._clock.seconds
-                self._seen.looks.append(_Look(woke, self._who(), woke - slept, used - before))
+                who = self._who()
+                busy = who != IDLE or used - before > BUSY * (woke - slept)
+                every = EVERY_BUSY if busy else EVERY_IDLE
+                self._seen.looks.append(_Look(woke, who, woke - slept, used - before))
                 if woke >= threads_due:
                     self._seen.threads.append((woke, self._threads_cpu()))
                     threads_due = woke + THREADS_EVERY
                 self._seen.forget(woke - SPAN)
                 if self._pinged is not None:
                     self._consider_stall(woke - self._pinged)
-                elif woke >= ping_due:
+                elif woke >= ping_due or (busy and woke >= ping_due - PING_IDLE + PING_BUSY):
                     self._pinged = time.monotonic()
                     self._loop.call_soon_threadsafe(self._pong, self._pinged, context=Context())
-                    ping_due = woke + PING_EVERY
+                    ping_due = woke + PING_IDLE
         except RuntimeError:
             if not self._loop.is_closed():
                 log.exception("the loop is no longer watched")

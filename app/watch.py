@@ -1,4 +1,4 @@
-"""Keeps a view of the whole app up to date by looking: often at what is announced, less often at what must be asked for.
+"""Keeps a view of the whole app up to date, by looking: often at what is announced, less often at what must be asked.
 
 What is announced costs next to nothing while nothing happens. The rest is bounded by design: the kernel is asked about
 so many connections at a time, its tables are read so seldom that reading them takes a small share of the time, and the
@@ -24,8 +24,14 @@ POLL = 0.3
 
 LOOP_EVERY = 1.0
 
-MOST_ASKED = 4000
+MOST_ASKED = 1500
 """Connections whose traffic is asked for in one poll; where there are more, they take turns."""
+
+MOST_LIVELY = 4000
+"""Of those that were found to be used lately, so many are asked about in every poll."""
+
+LIVELY = 3.0
+"""Seconds for which a connection that was used is thought likely to be used again."""
 
 IN_ONE_GO = 200
 """Connections that are dealt with before the loop is let turn."""
@@ -51,6 +57,8 @@ class Watch:
         self._exceptions_at = -1
         self._entries_at: int | None = None
         self._turn: list[Client] = []
+        self._turn_began = 0.0
+        self._lively: dict[Client, float] = {}
         self._poll_due = self._queues_due = self._loop_due = 0.0
 
     def begin(self) -> None:
@@ -142,12 +150,19 @@ class Watch:
     async def _traffic(self) -> None:
         first = not self._inside
         if not self._turn or first:
+            self._roster.looked_at, self._turn_began = self._turn_began, time.monotonic()
             self._turn = self._roster.clients()[::-1]
         most = len(self._turn) if first else MOST_ASKED
         asked, self._turn = self._turn[-most:][::-1], self._turn[:-most]
+        now = time.monotonic()
+        for client, used in list(self._lively.items()):
+            if used < now - LIVELY or not self._roster.holds(client):
+                del self._lively[client]
+        asked += list(self._lively)[:MOST_LIVELY]
         for number, client in enumerate(asked):
             client.look()
             if self._inside.get(client.number) != client.version:
+                self._lively[client] = now
                 self._show(client)
             if number % IN_ONE_GO == IN_ONE_GO - 1:
                 await asyncio.sleep(0)
@@ -201,6 +216,6 @@ def _pulse(server: Server) -> object:
         tally.turned_away,
         tally.ended,
         tally.seen,
-        share and round(share, 2),
+        share and round(share * 20),  # the loop's own line has it in full
         cpu and round(cpu, 2),
     )
