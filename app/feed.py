@@ -13,6 +13,7 @@ import re
 import secrets
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from functools import cached_property
 
 from app.supervisor import Supervisor
 from app.view import Change, View
@@ -55,6 +56,12 @@ class Event:
     data: str
     id: str | None = None
 
+    @cached_property
+    def encoded(self) -> bytes:
+        """As Server-Sent Events have it; ``data`` must be on one line, as JSON is."""
+        id = f"id: {self.id}\n" if self.id is not None else ""
+        return f"{id}event: {self.name}\ndata: {self.data}\n\n".encode()
+
 
 class Feed:
     def __init__(self, supervisor: Supervisor) -> None:
@@ -78,11 +85,8 @@ class Feed:
             heard = self._number(last_event_id)
             while True:
                 turned, ended = self._turned, self._ended
-                changes = None if heard is None else self._view.since(heard)
-                heard = self._view.latest
-                if changes is None:
-                    yield [self._snapshot(wanted)]
-                elif events := [self._event(change) for change in changes if wanted.takes(change)]:
+                events, heard = self._since(heard, wanted), self._view.latest
+                if events:
                     yield events
                 if ended:
                     yield [Event("end", '{"reason":"the app is shutting down"}')]
@@ -115,6 +119,8 @@ class Feed:
     def _begin_anew(self) -> None:
         self._life = secrets.token_hex(4)
         self._view = View()
+        self._told: dict[tuple[int | None, Wanted], list[Event]] = {}
+        self._told_at = -1
         self._watch = Watch(self._supervisor, self._view)
         self._turned = asyncio.Event()
         self._first_look = asyncio.Event()
@@ -139,6 +145,19 @@ class Feed:
     def _number(self, event_id: str | None) -> int | None:
         parts = re.fullmatch(r"([0-9a-f]{8})-([0-9]{1,18})", event_id or "")
         return int(parts[2]) if parts and parts[1] == self._life else None
+
+    def _since(self, heard: int | None, wanted: Wanted) -> list[Event]:
+        """The same for all who have heard and want the same."""
+        if self._told_at != self._view.latest:
+            self._told, self._told_at = {}, self._view.latest
+        if (heard, wanted) not in self._told:
+            changes = None if heard is None else self._view.since(heard)
+            self._told[heard, wanted] = (
+                [self._snapshot(wanted)]
+                if changes is None
+                else [self._event(change) for change in changes if wanted.takes(change)]
+            )
+        return self._told[heard, wanted]
 
     def _event(self, change: Change) -> Event:
         id = f"{self._life}-{change.number}"

@@ -1,7 +1,7 @@
 """What the kernel knows of a socket: read with one call, only when somebody looks.
 
 Offsets are those of ``struct tcp_info`` in Linux's uapi/linux/tcp.h, which only ever grows at its end. Where the
-platform is not Linux, every figure is zero.
+platform is not Linux, or an old one, every figure is zero.
 """
 
 from __future__ import annotations
@@ -17,12 +17,9 @@ from typing import NamedTuple
 
 from app.connections import Traffic
 
-HAS_TCP_INFO = sys.platform == "linux"
-
 _SIZE = 216  # Linux 4.19 and later tell as much
 _QUEUE = struct.Struct("=24xI")  # tcpi_unacked; of a listener: how many wait in its accept queue
-_SINCE = struct.Struct("=44xI4xI")  # tcpi_last_data_sent, tcpi_last_data_recv, in ms
-_RTT = struct.Struct("=68xI")  # tcpi_rtt, in µs
+_TIMING = struct.Struct("=44xI4xI12xI").unpack_from  # last_data_sent and last_data_recv in ms, rtt in µs
 _PULSE = struct.Struct("=B127xQ8xI52xQQ").unpack_from  # state, bytes_received, notsent_bytes, bytes_sent, bytes_retrans
 
 # enum tcp_state, net/tcp_states.h: who has sent a FIN
@@ -31,8 +28,14 @@ _PEER_GONE = _PEER_CLOSED | {7}  # CLOSE: it was reset
 _WE_CLOSED = {4, 5, 9, 11}  # FIN_WAIT1, FIN_WAIT2, LAST_ACK, CLOSING
 
 
-def _info(sock: socket.socket) -> bytes:
-    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SIZE)
+def _has_tcp_info() -> bool:
+    if sys.platform != "linux":
+        return False
+    with socket.socket() as probe:
+        return len(probe.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SIZE)) == _SIZE
+
+
+HAS_TCP_INFO = _has_tcp_info()
 
 
 def waiting(listener: socket.socket) -> int:
@@ -43,7 +46,7 @@ def waiting(listener: socket.socket) -> int:
     """
     if not HAS_TCP_INFO:
         return 0
-    count: int = _QUEUE.unpack_from(_info(listener))[0]
+    count: int = _QUEUE.unpack_from(info(listener))[0]
     return count
 
 
@@ -63,11 +66,8 @@ def figures(connection: socket.socket) -> Figures:
     Raises:
         OSError: the socket is closed.
     """
-    if not HAS_TCP_INFO:
-        return Figures(Traffic(), False, unread(connection), 0.0, 0)
-    info = _info(connection)
-    traffic, peer_closed = reading(_PULSE(info))
-    return Figures(traffic, peer_closed, unread(connection), _idle(info), _RTT.unpack_from(info)[0])
+    told = info(connection)
+    return Figures(*reading(pulse(told)), unread(connection), *timing(told))
 
 
 def unread(connection: socket.socket) -> int:
@@ -88,20 +88,30 @@ Pulse = tuple[int, ...]
 """What changes when a connection is used, as the kernel has it; equal as long as nothing happens."""
 
 
-def pulse(connection: socket.socket) -> Pulse:
-    """Read in a microsecond, for those who look at thousands; ``reading`` tells what it means.
+def info(connection: socket.socket) -> bytes:
+    """The kernel's ``struct tcp_info``, for those who look at thousands; what is in it, they ask when they need it.
 
     Raises:
         OSError: the socket is closed.
     """
-    if not HAS_TCP_INFO:
-        return ()
-    return _PULSE(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SIZE))
+    return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SIZE) if HAS_TCP_INFO else b""
+
+
+def pulse(info: bytes) -> Pulse:
+    return _PULSE(info) if info else ()
 
 
 def reading(pulse: Pulse) -> tuple[Traffic, bool]:
     """The traffic, and whether the peer has closed or is gone."""
     return (_traffic(pulse), pulse[0] in _PEER_GONE) if pulse else (Traffic(), False)
+
+
+def timing(info: bytes) -> tuple[float, int]:
+    """Seconds without a byte either way, and the round-trip time in microseconds."""
+    if not info:
+        return 0.0, 0
+    sent, received, rtt_us = _TIMING(info)
+    return min(sent, received) / 1000, rtt_us
 
 
 def traffic(connection: socket.socket) -> Traffic:
@@ -112,7 +122,7 @@ def traffic(connection: socket.socket) -> Traffic:
     Raises:
         OSError: the socket is closed.
     """
-    return reading(pulse(connection))[0]
+    return reading(pulse(info(connection)))[0]
 
 
 def _traffic(pulse: Pulse) -> Traffic:
@@ -130,10 +140,4 @@ def idle(connection: socket.socket) -> float:
     Raises:
         OSError: the socket is closed.
     """
-    return _idle(_info(connection)) if HAS_TCP_INFO else 0.0
-
-
-def _idle(info: bytes) -> float:
-    sent, received = _SINCE.unpack_from(info)
-    milliseconds: int = min(sent, received)
-    return milliseconds / 1000
+    return timing(info(connection))[0]

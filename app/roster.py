@@ -47,6 +47,8 @@ class Client:
     seen: Traffic = NOTHING
     unread: int = 0
     pulse: kernel.Pulse = ()
+    idle: float = 0.0
+    rtt_us: int = 0
     final: Traffic | None = None
     hung_up: bool = False
     gone: tuple[Callable[[], object], ...] = ()
@@ -63,7 +65,8 @@ class Client:
     def look(self) -> None:
         """Ask the kernel what has changed."""
         try:
-            pulse = kernel.pulse(self.connection)
+            info = kernel.info(self.connection)
+            pulse = kernel.pulse(info)
             if pulse == self.pulse and not self.unread:
                 return
             unread = kernel.unread(self.connection)
@@ -72,6 +75,7 @@ class Client:
         if pulse == self.pulse and unread == self.unread:
             return
         self.pulse, self.unread = pulse, unread
+        self.idle, self.rtt_us = kernel.timing(info)
         self.version += 1
         self.books.saw(self, self.final or kernel.reading(pulse)[0])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -185,6 +185,21 @@ class ConnectionShape(BaseModel):
             unread=figures.unread,
             idle=figures.idle,
             rtt_us=figures.rtt_us,
+        )
+
+    LASTING: ClassVar = {"id", "server", "peer", "local", "since"}
+
+    @classmethod
+    def changing_json(cls, client: Client) -> str:
+        """The fields that are not ``LASTING``, without the braces, as of the latest look at the client.
+
+        For those who show thousands of them a second.
+        """
+        traffic, peer_closed = kernel.reading(client.pulse)
+        traffic = client.final or traffic
+        return (
+            f'"state":"{"peer-closed" if peer_closed else "open"}","bytes_in":{traffic.bytes_in},'
+            f'"bytes_out":{traffic.bytes_out},"unread":{client.unread},"idle":{client.idle},"rtt_us":{client.rtt_us}'
         )
 
 

@@ -96,13 +96,7 @@ class EventStream(Response):
             reason = f"nothing was taken for {SECONDS_TO_TAKE:g} s"
             log.warning("dropped a reader of %s at %s: %s", scope["path"], (scope.get("client") or ["?"])[0], reason)
             if drop := scope.get("extensions", {}).get(DROP):
-                drop(encode(Event("dropped", f'{{"reason":"{reason}"}}')))
-
-
-def encode(event: Event) -> bytes:
-    """``data`` must be on one line, as JSON is."""
-    id = f"id: {event.id}\n" if event.id is not None else ""
-    return f"{id}event: {event.name}\ndata: {event.data}\n\n".encode()
+                drop(Event("dropped", f'{{"reason":"{reason}"}}').encoded)
 
 
 async def _text(events: AsyncGenerator[list[Event], None]) -> AsyncGenerator[bytes, None]:
@@ -120,7 +114,7 @@ async def _text(events: AsyncGenerator[list[Event], None]) -> AsyncGenerator[byt
             except StopAsyncIteration:
                 return
             following = None
-            yield b"".join(encode(event) for event in batch)
+            yield b"".join(event.encoded for event in batch)
     finally:
         if following is not None:
             following.cancel()

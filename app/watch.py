@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 
 from app.roster import Client
 from app.server import Server
@@ -27,8 +28,8 @@ LOOP_EVERY = 1.0
 MOST_ASKED = 1500
 """Connections whose traffic is asked for in one poll; where there are more, they take turns."""
 
-MOST_LIVELY = 4000
-"""Of those that were found to be used lately, so many are asked about in every poll."""
+MOST_LIVELY = 200
+"""The same of those that were found to be used lately."""
 
 LIVELY = 3.0
 """Seconds for which a connection that was used is thought likely to be used again."""
@@ -51,7 +52,8 @@ class Watch:
         self._roster = supervisor.roster
         self._view = view
         self._pulses: dict[str, object] = {}
-        self._inside: dict[int, int] = {}
+        self._versions: dict[int, int] = {}
+        self._heads: dict[int, str] = {}
         self._waiting: dict[int, int] = {}
         self._all_known = False
         self._exceptions_at = -1
@@ -133,7 +135,7 @@ class Watch:
         if not self._all_known:
             self._all_known = True
             here = {client.number for client in self._roster.clients()}
-            for number in self._inside.keys() - here:
+            for number in self._versions.keys() - here:
                 self._drop(number)
         news = self._roster.news
         for dealt_with in range(len(news or ())):
@@ -141,6 +143,7 @@ class Watch:
                 return
             entered, client = news.popleft()
             if entered:
+                client.look()
                 self._show(client)
             else:
                 self._drop(client.number)
@@ -148,20 +151,21 @@ class Watch:
                 await asyncio.sleep(0)
 
     async def _traffic(self) -> None:
-        first = not self._inside
+        first = not self._versions
         if not self._turn or first:
             self._roster.looked_at, self._turn_began = self._turn_began, time.monotonic()
             self._turn = self._roster.clients()[::-1]
         most = len(self._turn) if first else MOST_ASKED
         asked, self._turn = self._turn[-most:][::-1], self._turn[:-most]
         now = time.monotonic()
-        for client, used in list(self._lively.items()):
-            if used < now - LIVELY or not self._roster.holds(client):
-                del self._lively[client]
-        asked += list(self._lively)[:MOST_LIVELY]
+        for client in list(islice(self._lively, MOST_LIVELY)):
+            used = self._lively.pop(client)
+            if used > now - LIVELY and self._roster.holds(client):
+                self._lively[client] = used  # to the end: they take turns
+                asked.append(client)
         for number, client in enumerate(asked):
             client.look()
-            if self._inside.get(client.number) != client.version:
+            if self._versions.get(client.number) != client.version:
                 self._lively[client] = now
                 self._show(client)
             if number % IN_ONE_GO == IN_ONE_GO - 1:
@@ -180,22 +184,28 @@ class Watch:
                 self._put(waiter.number, ConnectionShape.of(waiter, self._roster))
         for number in self._waiting.keys() - {waiter.number for waiter in waiters}:
             del self._waiting[number]
-            if number not in self._inside:
+            if number not in self._versions:
                 self._drop(number)
 
     def _show(self, client: Client) -> None:
         if self._roster.holds(client):
-            client.look()
-            self._inside[client.number] = client.version
+            version = client.version
             self._waiting.pop(client.number, None)
-            self._put(client.number, ConnectionShape.of(client, self._roster))
+            head = self._heads.get(client.number)
+            if head is None and (shape := ConnectionShape.of(client, self._roster)):
+                head = self._heads[client.number] = shape.model_dump_json(include=ConnectionShape.LASTING)[:-1]
+            if head is not None:
+                self._versions[client.number] = version
+                row = f"{head},{ConnectionShape.changing_json(client)}}}"
+                self._view.put("connection", self._roster.id(client.number), client.server, row)
 
     def _put(self, number: int, shape: ConnectionShape | None) -> None:
         if shape is not None:
             self._view.put("connection", self._roster.id(number), shape.server, shape.model_dump_json())
 
     def _drop(self, number: int) -> None:
-        self._inside.pop(number, None)
+        self._versions.pop(number, None)
+        self._heads.pop(number, None)
         self._view.drop("connection", self._roster.id(number))
 
 
