@@ -37,7 +37,7 @@ LIVELY = 3.0
 IN_ONE_GO = 200
 """Connections that are dealt with before the loop is let turn."""
 
-QUEUES_TAKE = 0.05
+QUEUES_TAKE = 0.03
 """The most of the time that is spent on reading the kernel's tables."""
 
 MOST_EXCEPTIONS = 100
@@ -79,7 +79,7 @@ class Watch:
         told = chronicle.revision, chronicle.journal.last_id
         happened = told != (self._exceptions_at, self._entries_at)
         puts = self._happenings() if happened else []
-        if polls or happened or self._roster.news:
+        if polls or happened:
             puts += self._servers()
         if happened:
             await chronicle.shown()

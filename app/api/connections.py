@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from app.api.context import supervisor
 from app.api.paging import After, Limit, cursor, position
 from app.api.problems import responses
-from app.api.streams import EventStreamResponse
+from app.api.streams import EVENT_STREAM
 from app.errors import ForeignOrigin, Invalid, NotAccepted, ReadOnly, TooManyStreams, Unknown
 from app.shapes import Connections, ConnectionShape
 from app.streams import EventStream
@@ -47,8 +47,8 @@ async def get_connection(request: Request, id: str) -> ConnectionShape:
 
 @router.get(
     "/{id}/tap",
-    response_class=EventStreamResponse,
-    responses=responses(Unknown, NotAccepted, Invalid, TooManyStreams),
+    response_class=Response,
+    responses=EVENT_STREAM | responses(Unknown, NotAccepted, Invalid, TooManyStreams),
 )
 async def tap(request: Request, id: str) -> Response:
     """The connection's bytes as they go through, as Server-Sent Events.

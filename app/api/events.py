@@ -9,7 +9,7 @@ from fastapi.responses import Response
 
 from app.api.context import supervisor
 from app.api.problems import responses
-from app.api.streams import EventStreamResponse
+from app.api.streams import EVENT_STREAM
 from app.errors import Invalid, TooManyStreams, Unknown
 from app.feed import TOPICS, Feed, Wanted
 from app.streams import EventStream
@@ -17,7 +17,7 @@ from app.streams import EventStream
 router = APIRouter(tags=["events"])
 
 
-@router.get("/events", response_class=EventStreamResponse, responses=responses(Unknown, Invalid, TooManyStreams))
+@router.get("/events", response_class=Response, responses=EVENT_STREAM | responses(Unknown, Invalid, TooManyStreams))
 async def follow(
     request: Request,
     topics: Annotated[

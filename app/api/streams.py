@@ -1,7 +1,11 @@
-"""What the OpenAPI document says of routes that answer with a stream."""
+"""What the OpenAPI document says of routes that answer with Server-Sent Events."""
 
-from fastapi.responses import Response
+from app.shapes import Responses
 
+_EVENT = {
+    "type": "object",
+    "properties": {"event": {"type": "string"}, "id": {"type": "string"}, "data": {"type": "string"}},
+    "required": ["event", "data"],
+}
 
-class EventStreamResponse(Response):
-    media_type = "text/event-stream"
+EVENT_STREAM: Responses = {200: {"description": "Events.", "content": {"text/event-stream": {"schema": _EVENT}}}}
