@@ -2,7 +2,7 @@
 
 A run marks the context it serves in; tasks inherit their creator's context (PEP 567), and the task factory finds the
 mark. Threads inherit none, so they are given a copy of it when they start. By the same mark, what nobody caught and
-what was logged with its traceback is brought to the run it happened in.
+what was logged is brought to the run it happened in.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ class Owner(Protocol):
     def adopt_thread(self, thread: threading.Thread, work: Callable[[], None]) -> Callable[[], None]:
         """A thread is about to start in the run's context; returns the work to do there in place of its own."""
 
+    def said(self, message: str) -> None:
+        """Something was logged that is no exception; called on the thread where that happened."""
+
     def failed(self, error: BaseException) -> bool:
         """An exception was logged, or nobody caught it; called on the thread where that happened.
 
@@ -48,7 +51,7 @@ _owners: WeakKeyDictionary[asyncio.Future[Any] | threading.Thread, Owner] = Weak
 @contextmanager
 def adopting(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
     """For as long as it lasts, the tasks and threads of servers find their owners, and exceptions theirs."""
-    factory, handler, net = loop.get_task_factory(), loop.get_exception_handler(), _LoggedExceptions()
+    factory, handler, net = loop.get_task_factory(), loop.get_exception_handler(), _Logged()
     start, hook, root = threading.Thread.start, threading.excepthook, logging.getLogger()
     loop.set_task_factory(_create)
     loop.set_exception_handler(_unhandled)
@@ -118,9 +121,13 @@ def is_news(record: logging.LogRecord) -> bool:
     return getattr(record, "is_news", True)
 
 
-class _LoggedExceptions(logging.Handler):
+class _Logged(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
         owner = OWNER.get(None)
-        if owner is not None and error is not None and record.name != "asyncio":  # that is _unhandled speaking
+        if owner is None or record.name == "asyncio":  # that is _unhandled speaking
+            return
+        if error is not None:
             record.is_news = owner.failed(error)
+        elif record.levelno >= logging.INFO:
+            owner.said(record.getMessage())

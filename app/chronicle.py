@@ -1,6 +1,6 @@
 """What happened, remembered: the journal and the exceptions, in memory to be read, in the store for the next life.
 
-``note`` is called on the loop, ``caught`` on whatever thread something failed.
+``note`` and ``caught`` are called on whatever thread something happened.
 """
 
 from __future__ import annotations
@@ -46,8 +46,9 @@ class Chronicle:
 
     def note(self, server: str, what: str) -> None:
         self._expire()
-        entry = self.journal.note(self._clock.wall(), server, blame.plain(what, blame.MOST_MESSAGE))
-        self._store.put(schema.put_entry(entry))
+        with self._lock:
+            entry = self.journal.note(self._clock.wall(), server, blame.plain(what, blame.MOST_MESSAGE))
+            self._store.put(schema.put_entry(entry))
 
     def caught(
         self, error: BaseException, run: Hashable, server: str, serial: int, variant: str, source: Path, fatal: bool
@@ -101,13 +102,19 @@ class Chronicle:
 
     def entries(self, before: int | None = None, server: str | None = None) -> list[Entry]:
         self._expire()
-        return self.journal.latest(before, server)
+        with self._lock:
+            return self.journal.latest(before, server)
 
     def exceptions(self, before: int | None = None, server: str | None = None) -> list[Caught]:
         """The newest first; only those with a lower id than ``before``."""
         self._expire()
         with self._lock:
             return self._exceptions.latest(before, server)
+
+    def entries_since(self, id: int) -> list[Entry]:
+        """The oldest first."""
+        with self._lock:
+            return self.journal.since(id)
 
     def exceptions_since(self, revision: int) -> tuple[list[Caught], set[int]]:
         """Those that changed after that revision, and the ids of all there are."""
@@ -142,6 +149,6 @@ class Chronicle:
             return
         self._expire_due = self._clock.now() + EXPIRE_SECONDS
         oldest = self._clock.wall() - self._days
-        self.journal.expire(oldest)
         with self._lock:
+            self.journal.expire(oldest)
             self._exceptions.expire(oldest)

@@ -52,6 +52,7 @@ class Run:
         spec: ServerSpec,
         tally: Tally,
         roster: Roster,
+        note: Callable[[str, str], None],
         caught: Caught,
         on_end: Callable[[Run, BaseException | None], None],
     ) -> None:
@@ -62,6 +63,7 @@ class Run:
         self.variant = variant
         self._listener = listener
         self._options = Options()
+        self._note = note
         self._caught = caught
         self._on_end = on_end
         self._children: set[asyncio.Task[Any]] = set()
@@ -158,6 +160,9 @@ class Run:
                     self._loop.call_soon_threadsafe(self._thread_ended.set)
 
         return watched
+
+    def said(self, message: str) -> None:
+        self._note(self.name, message)
 
     def failed(self, error: BaseException) -> bool:
         try:

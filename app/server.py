@@ -271,7 +271,15 @@ class Server:
         self._began = self._around.clock.now()
         around = self._around
         self._run = Run(
-            self.name, self.variant, listener, self.spec, self.tally, around.roster, self._caught, self._ended
+            self.name,
+            self.variant,
+            listener,
+            self.spec,
+            self.tally,
+            around.roster,
+            around.chronicle.note,
+            self._caught,
+            self._ended,
         )
         self._move(Event.LISTENING, f"listens on {show(*self._run.address)}")
 

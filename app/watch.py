@@ -105,7 +105,7 @@ class Watch:
             data = ExceptionShape.of(record).model_dump_json()
             puts.append(partial(view.put, "exception", str(record.id), record.server, data))
         puts += [partial(view.drop, "exception", key) for key in view.keys("exception") - {str(id) for id in ids}]
-        for entry in chronicle.journal.since(self._entries_at or 0)[-MOST_ENTRIES:]:
+        for entry in chronicle.entries_since(self._entries_at or 0)[-MOST_ENTRIES:]:
             data = EntryShape.of(entry).model_dump_json()
             puts.append(partial(view.put, "journal", str(entry.id), entry.server, data))
         puts += [partial(view.keep, "exception", MOST_EXCEPTIONS), partial(view.keep, "journal", MOST_ENTRIES)]

@@ -23,7 +23,7 @@ from app.settings import Settings
 from app.spec import ServerSpec
 from app.store import Store
 from app.supervisor import Supervisor
-from servers import discover
+from servers import Variant, Wire, discover
 
 VARIANTS = discover()
 
@@ -102,6 +102,33 @@ async def api(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     """REST without a network; an exception in the app would come out of the call."""
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost:8000") as client:
         yield client
+
+
+def made_up(serve: Any, file: str = __file__) -> Variant:
+    """A variant that no file declares; ``file`` is where its functions are."""
+    runs_on: Any = "loop" if asyncio.iscoroutinefunction(serve) else "thread"
+    return Variant("made-up", None, "", "", runs_on, Wire(), serve, Path(file))
+
+
+@pytest.fixture
+def watched(app: FastAPI) -> Supervisor:
+    """The supervisor behind ``api``."""
+    found: Supervisor = app.state.supervisor
+    return found
+
+
+@pytest.fixture
+def begin(watched: Supervisor) -> Start:
+    """As ``start``, behind ``api``; takes a function in the place of a variant's name, too."""
+
+    async def begin(variant: Any, port: int = 0, **settings: Any) -> Server:
+        if not isinstance(variant, str):
+            made = made_up(variant, variant.__code__.co_filename)
+            watched.variants = {**watched.variants, made.name: made}
+            variant = made.name
+        return await watched.create(ServerSpec(variant=variant, port=port, **settings))
+
+    return begin
 
 
 ECHODECK = Path(sys.executable).with_name("echodeck")
