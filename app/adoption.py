@@ -53,6 +53,9 @@ def adopting(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
     """For as long as it lasts, the tasks and threads of servers find their owners, and exceptions theirs."""
     factory, handler, net = loop.get_task_factory(), loop.get_exception_handler(), _Logged()
     start, hook, root = threading.Thread.start, threading.excepthook, logging.getLogger()
+    variants = logging.getLogger("servers")
+    level = variants.level
+    variants.setLevel(logging.INFO)  # what they say is for the journal, whatever the app's own log shows
     loop.set_task_factory(_create)
     loop.set_exception_handler(_unhandled)
     root.addHandler(net)
@@ -64,6 +67,7 @@ def adopting(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
     finally:
         threading.excepthook = hook
         threading.Thread.start = start  # type: ignore[method-assign]
+        variants.setLevel(level)
         root.removeHandler(net)
         loop.set_exception_handler(handler)
         loop.set_task_factory(factory)

@@ -93,7 +93,12 @@ def _frames(at: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
 
 def _locals(error: BaseException, source: Path) -> Iterator[list[object]]:
     """What the variant's own functions held, the innermost first."""
-    frames = [frame for frame, _ in _frames(leaf(error).__traceback__)]
+    frames: list[FrameType] = []
+    while True:
+        frames += [frame for frame, _ in _frames(error.__traceback__)]
+        if not isinstance(error, BaseExceptionGroup):
+            break
+        error = error.exceptions[0]
     own = str(source)
     for frame in reversed(frames):
         if frame.f_code.co_filename == own:
