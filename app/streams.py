@@ -45,7 +45,7 @@ class Streams:
         """
         if self.open >= self._most:
             raise TooManyStreams(
-                f"{self._most} streams are open, and that is the bound; close one, or raise it with --streams.",
+                f"As many streams are open as may be ({self._most}); close one, or start the app with more: --streams.",
                 limit=self._most,
                 headers={"Retry-After": "5"},
             )

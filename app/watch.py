@@ -101,11 +101,15 @@ class Watch:
         revision, last = chronicle.revision, chronicle.journal.last_id
         puts: list[_Put] = []
         changed, ids = chronicle.exceptions_since(self._exceptions_at)
-        for record in changed[-MOST_EXCEPTIONS:]:
+        if self._entries_at is None:  # nobody knows anything yet: the latest will do
+            changed, entries = changed[-MOST_EXCEPTIONS:], chronicle.entries()[:MOST_ENTRIES][::-1]
+        else:
+            entries = chronicle.entries_since(self._entries_at)
+        for record in changed:
             data = ExceptionShape.of(record).model_dump_json()
             puts.append(partial(view.put, "exception", str(record.id), record.server, data))
         puts += [partial(view.drop, "exception", key) for key in view.keys("exception") - {str(id) for id in ids}]
-        for entry in chronicle.entries_since(self._entries_at or 0)[-MOST_ENTRIES:]:
+        for entry in entries:
             data = EntryShape.of(entry).model_dump_json()
             puts.append(partial(view.put, "journal", str(entry.id), entry.server, data))
         puts += [partial(view.keep, "exception", MOST_EXCEPTIONS), partial(view.keep, "journal", MOST_ENTRIES)]

@@ -159,6 +159,52 @@ async def test_what_should_run_runs_again_after_a_kill(program: Start, tmp_path:
         await client.ask(b"x", b"x")
 
 
+async def boom(port: object, times: int = 1) -> None:
+    for _ in range(times):
+        async with await Client.to(int(str(port))) as client:
+            await client.send(b"boom\n")
+            await client.rest()
+
+
+async def test_an_exception_that_was_shown_is_there_after_a_kill(program: Start, tmp_path: Path) -> None:
+    state = str(tmp_path / "state")
+    first = program("--state", state)
+    made = make(first, "asyncio")
+    await boom(made["port"])
+    shown = httpx.get(f"{first.url}/exceptions").json()["items"]
+    told = httpx.get(f"{first.url}/journal").json()["items"]
+    first.process.kill()
+    assert [one["input"] for one in shown] == [r"b'boom\n'"]
+    await asyncio.to_thread(first.wait)
+    second = program("--state", state)
+    assert httpx.get(f"{second.url}/exceptions").json()["items"] == shown
+    assert httpx.get(f"{second.url}/journal").json()["items"][-len(told) :] == told
+    assert httpx.get(f"{second.url}/servers/{made['name']}").json()["exceptions"] == 1
+    async with await Client.to(int(str(made["port"]))) as client:
+        await client.ask(b"x", b"x")
+        (row,) = httpx.get(f"{second.url}/connections").json()["items"]
+    assert row["id"] not in {one["connection"] for one in shown}  # ids of two lives are not mistaken for each other
+
+
+async def test_nothing_that_was_shown_is_lost_by_a_kill_in_the_midst_of_a_storm(program: Start, tmp_path: Path) -> None:
+    state, shown = str(tmp_path / "state"), 0
+    for _ in range(4):
+        running = program("--state", state)
+        if not states(running):
+            port = make(running, "asyncio", port=0)["port"]
+        async with httpx.AsyncClient(base_url=running.url) as api:
+            counts = [one["count"] for one in (await api.get("/exceptions?limit=1000")).json()["items"]]
+            assert sum(counts) >= shown
+            storm = asyncio.gather(*(boom(port, 60) for _ in range(5)), return_exceptions=True)
+            for _ in range(10):
+                await asyncio.sleep(0.02)
+                shown = sum(one["count"] for one in (await api.get("/exceptions?limit=1000")).json()["items"])
+            running.process.kill()
+            await storm
+        await asyncio.to_thread(running.wait)
+    assert shown > 50
+
+
 async def test_a_clean_end_forgets_nothing_either(program: Start, tmp_path: Path) -> None:
     state = str(tmp_path / "state")
     first = program("--state", state)
