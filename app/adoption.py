@@ -73,6 +73,11 @@ def adopting(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
         loop.set_task_factory(factory)
 
 
+def claim(task: asyncio.Task[Any], owner: Owner) -> None:
+    """This task is the owner's, though it was not created in his context."""
+    _owners[task] = owner
+
+
 def owner_of(task: asyncio.Task[Any]) -> Owner | None:
     """The run whose code created a task."""
     return _owners.get(task)

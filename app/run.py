@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import Any, cast
 
 from app import kernel
-from app.adoption import OWNER
+from app.adoption import OWNER, claim
 from app.blame import connection_of
 from app.clients import Clients
 from app.connections import Tally, Traffic
@@ -80,6 +80,7 @@ class Run:
         # A context of its own: the run must not inherit that of the request which started it.
         self._loop = asyncio.get_running_loop()
         self.task = self._loop.create_task(self._main(), name=f"server:{name}", context=contextvars.Context())
+        claim(self.task, self)
         self.task.add_done_callback(self._ended)
 
     # While it runs

@@ -58,10 +58,13 @@ class Tap:
             with suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._news.set)
 
-    async def take(self) -> tuple[list[_Piece], dict[str, int]]:
-        """Wait for something, then return what there is, and how many bytes each way were lost before it."""
+    async def news(self) -> None:
+        """Wait until there is something to take."""
         await self._news.wait()
         self._news.clear()
+
+    def take(self) -> tuple[list[_Piece], dict[str, int]]:
+        """What there is, and how many bytes each way were lost since the last time."""
         with self._lock:
             self._woken = False
             taken, self._pieces, self._held = list(self._pieces), deque(), 0
@@ -106,10 +109,12 @@ async def watch(client: Client, roster: Roster) -> AsyncGenerator[list[Event], N
     try:
         if opened is not None:
             yield [Event("opened", opened.model_dump_json())]
-        here = opened is not None and roster.holds(client)
+        here = True
         while here:
-            pieces, lost = await tap.take()
             here = roster.holds(client)
+            if here:
+                await tap.news()
+            pieces, lost = tap.take()
             events = [
                 _event(at, way, data[i : i + PIECE]) for at, way, data in pieces for i in range(0, len(data), PIECE)
             ]

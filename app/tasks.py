@@ -49,7 +49,7 @@ def running(servers: Iterable[Server]) -> list[Running]:
     found = []
     for task in asyncio.all_tasks():
         name, owner = task.get_name(), owner_of(task)
-        server = owner.name if owner else name.removeprefix("server:") if name.startswith("server:") else None
+        server = owner.name if owner else None
         if server is not None and name == f"server:{server}" and threads.get(server):
             own, *others = threads[server]
             found.append(Running(name, server, own))

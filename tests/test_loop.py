@@ -1,0 +1,213 @@
+"""Who has the loop: shares, lag, stalls and tasks, as a thread sees them from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from app import sampler as module
+from app.sampler import Sampler, Stall
+from app.supervisor import Supervisor
+from tests.conftest import Program, Start
+from tests.helpers import PATIENCE, Client, until
+
+
+async def loop_of(api: httpx.AsyncClient) -> dict[str, Any]:
+    found: dict[str, Any] = (await api.get("/loop")).json()
+    return found
+
+
+async def spins(listener: socket.socket, options: object) -> None:
+    while True:
+        await asyncio.sleep(0)
+
+
+async def sleeps(listener: socket.socket, options: object) -> None:
+    """Blocks the loop, and uses no processor meanwhile."""
+    listener.setblocking(False)
+    while True:
+        connection, _ = await asyncio.get_running_loop().sock_accept(listener)
+        connection.close()
+        time.sleep(0.3)
+
+
+def computes(listener: socket.socket, options: object) -> None:
+    listener.settimeout(0)
+    while True:
+        try:
+            listener.accept()
+        except BlockingIOError:
+            sum(range(1000))
+
+
+@pytest.mark.parametrize("variant", ["nonblocking", spins])
+async def test_a_loop_that_never_rests_is_named_within_two_seconds(
+    api: httpx.AsyncClient, begin: Start, variant: Any
+) -> None:
+    quiet = await begin("selectors")
+    burner = await begin(variant)
+    await asyncio.sleep(2)
+    share = (await loop_of(api))["share"]
+    assert share[burner.name] > 0.5
+    assert share[burner.name] == max(share.values())
+    assert share[quiet.name] == 0
+    assert sum(share.values()) == pytest.approx(1, abs=0.01)
+    shown = (await api.get(f"/servers/{burner.name}")).json()["loop_share"]
+    assert shown == pytest.approx(share[burner.name], abs=0.3)
+
+
+async def test_an_idle_loop_is_idle(api: httpx.AsyncClient, begin: Start) -> None:
+    names = [(await begin(variant)).name for variant in ("selectors", "asyncio", "asyncio-basic")]
+    await asyncio.sleep(1)
+    share = (await loop_of(api))["share"]
+    assert share["idle"] > 0.5
+    assert [share[name] < 0.2 for name in names] == [True] * 3
+
+
+async def test_work_is_booked_to_the_server_that_does_it(api: httpx.AsyncClient, begin: Start) -> None:
+    busy, quiet = await begin("asyncio"), await begin("asyncio")
+    writes = 0
+    async with await Client.to(busy.spec.port) as client, await Client.to(quiet.spec.port) as other:
+        await other.ask(b"x", b"x")
+        until_then = time.monotonic() + 1.5
+        while time.monotonic() < until_then:
+            await client.ask(b"x" * 1000, b"x" * 1000)
+            writes += 1
+    share = (await loop_of(api))["share"]
+    assert share[busy.name] > 3 * share[quiet.name]
+    assert share["app"] > 0  # the client of this test lives on the same loop
+
+
+async def test_a_thread_that_computes_is_booked_by_its_clock(api: httpx.AsyncClient, begin: Start) -> None:
+    server = await begin(computes)
+    await asyncio.sleep(2)
+    found = await loop_of(api)
+    assert found["threads"][server.name] > 0.3
+    shown = (await api.get(f"/servers/{server.name}")).json()
+    assert (shown["loop_share"], shown["cpu_seconds"] > 0.3) == (None, True)
+
+
+async def test_threads_that_a_variant_starts_are_booked_to_it(api: httpx.AsyncClient, begin: Start) -> None:
+    server = await begin("threads")
+    async with await Client.to(server.spec.port) as client:
+        for _ in range(2000):
+            await client.ask(b"x", b"x")
+        assert len(server.threads) == 2
+        during = server.cpu_seconds
+    await until(lambda: len(server.threads) == 1, "the client's thread ends")
+    after = server.cpu_seconds
+    assert during is not None
+    assert after is not None
+    assert 0 < during <= after
+
+
+async def test_a_stall_is_recorded_with_the_stack_that_blocks(api: httpx.AsyncClient, begin: Start) -> None:
+    server = await begin(sleeps)
+    async with await Client.to(server.spec.port):
+        await asyncio.sleep(0.5)
+    found = await loop_of(api)
+    (stall,) = [one for one in found["stalls"] if one["server"] == server.name]
+    assert 0.1 < stall["seconds"] < 2
+    assert stall["over"] is True
+    assert stall["stack"][-1]["function"] == "sleeps"
+    assert stall["stack"][-1]["code"] == "time.sleep(0.3)"
+    assert stall["stack"][-1]["file"] == __file__
+    assert found["stalled"] >= 1
+    assert found["lag_ms"]["max"] > 100
+    assert found["share"][server.name] > 0.1
+
+
+async def test_lag_is_told_in_percentiles(api: httpx.AsyncClient, watched: Supervisor) -> None:
+    await until(lambda: len(watched.sampler._seen.lags) > 3, "the loop was asked a few times")
+    lag = (await loop_of(api))["lag_ms"]
+    assert set(lag) == {"p50", "p99", "max"}
+    assert 0 < lag["p50"] <= lag["p99"] <= lag["max"] < 1000 * PATIENCE
+
+
+def test_stalls_are_bounded() -> None:
+    sampler = Sampler()
+    for _ in range(1000):
+        sampler.stalls.append(Stall(module.datetime.now(module.UTC), 1.0, None, []))
+    assert len(sampler.stalls) == module.MOST_STALLS
+
+
+async def test_a_sampler_that_fails_is_off_and_nothing_else_is(
+    api: httpx.AsyncClient,
+    watched: Supervisor,
+    begin: Start,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fails(*_: object) -> Any:
+        raise ValueError("the sampler is ill")
+
+    server = await begin("asyncio")
+    monkeypatch.setattr(watched.sampler, "_who", fails)
+    await until(lambda: not watched.sampler.works, "it gives up")
+    assert "no longer watched" in caplog.text
+    assert (await api.get(f"/servers/{server.name}")).json()["loop_share"] is None
+    assert (await api.get("/loop")).status_code == 200
+    async with await Client.to(server.spec.port) as client:
+        await client.ask(b"x", b"x")
+
+
+async def test_names_that_have_a_share_of_their_own_are_not_for_servers(api: httpx.AsyncClient) -> None:
+    for name in ("app", "idle"):
+        answer = await api.post("/servers", json={"variant": "asyncio", "port": 0, "name": name})
+        assert (answer.status_code, answer.json()["field"]) == (422, "name")
+
+
+async def test_on_uvloop_the_burner_is_named_too(program: Any) -> None:
+    running: Program = program("--loop", "uvloop")
+    made = httpx.post(f"{running.url}/servers", json={"variant": "nonblocking", "port": 0}).json()
+    await asyncio.sleep(2)
+    share = httpx.get(f"{running.url}/loop").json()["share"]
+    assert share[made["name"]] > 0.5
+
+
+# Tasks
+
+
+async def test_tasks_are_told_with_where_they_are(api: httpx.AsyncClient, begin: Start) -> None:
+    servers = {variant: await begin(variant) for variant in ("asyncio", "blocking", "threads")}
+    async with (
+        await Client.to(servers["asyncio"].spec.port) as client,
+        await Client.to(servers["blocking"].spec.port),
+        await Client.to(servers["threads"].spec.port) as threaded,
+    ):
+        await client.ask(b"x", b"x")
+        await threaded.ask(b"x", b"x")
+        await until(lambda: len(servers["blocking"].clients) == 1, "it is accepted")
+        items: list[dict[str, Any]] = []
+        after: str | None = None
+        while True:
+            page = (await api.get("/loop/tasks", params={"limit": 3} | ({"after": after} if after else {}))).json()
+            items += page["items"]
+            after = page["next"]
+            if after is None:
+                break
+
+    def of(server: str) -> list[dict[str, Any]]:
+        return [item for item in items if item["server"] == servers[server].name]
+
+    serve, echo = of("asyncio")
+    assert (serve["name"], serve["thread"]) == (f"server:{servers['asyncio'].name}", False)
+    assert [place["function"] for place in serve["stack"]][-2:] == ["serve", "sock_accept"]
+    assert (echo["name"], echo["coroutine"]) == (f"server:{servers['asyncio'].name}/echo", "echo")
+    assert "sock_recv" in echo["stack"][0]["code"]
+    (blocked,) = of("blocking")
+    assert (blocked["thread"], blocked["stack"][-1]["code"]) == (True, "data = connection.recv(options.recv_size)")
+    assert [place["function"] for place in blocked["stack"]] == ["serve", "answer"]
+    assert [item["stack"][-1]["function"] for item in of("threads")] == ["serve", "echo"]
+    assert [item["name"] for item in items] == sorted(item["name"] for item in items)
+    assert any(item["server"] is None for item in items)
+
+
+@pytest.mark.parametrize("query", ["limit=0", "after=bogus"])
+async def test_bad_queries_for_tasks_are_refused(api: httpx.AsyncClient, query: str) -> None:
+    assert (await api.get(f"/loop/tasks?{query}")).status_code == 422
