@@ -1,4 +1,4 @@
-"""``make bench``: message rates of each variant against the tutorial's last server, starts, and the cost of idling.
+"""``make bench``: message rates of each variant against the tutorial's last server, starts, idling, being watched.
 
 Server on the first processor, clients on the second; rounds are interleaved, and a figure is the median of its ratios.
 """
@@ -19,6 +19,7 @@ from rich.progress import track
 from rich.table import Table
 
 from servers import discover
+from tests.bench import watching
 
 ROUNDS = 5
 SECONDS = 1.0
@@ -114,7 +115,15 @@ def ticks(pid: int) -> int:
 
 
 def main() -> None:
-    for measure in (rates, starts, idle):
+    watching.memory()
+    for measure in (
+        rates,
+        starts,
+        idle,
+        watching.beside_the_idle,
+        watching.beside_the_busy,
+        watching.beside_a_thousand_servers,
+    ):
         port = free_port()
         echodeck = str(Path(sys.executable).with_name("echodeck"))
         app = on(0, echodeck, "serve", "--port", str(port), "--state", ":memory:")
@@ -123,7 +132,7 @@ def main() -> None:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as api:
             measure(api, app.pid)
         app.terminate()
-        app.communicate()
+        app.wait()
 
 
 if __name__ == "__main__":
