@@ -22,6 +22,10 @@ from servers import Connection
 
 NOTHING = Traffic()
 
+_LEFT = Connection()
+_LEFT.watcher = _LEFT.client = _LEFT.tap = None
+_LEFT.close()
+
 Address = tuple[str, int]
 """IP address and port."""
 
@@ -131,6 +135,7 @@ class Roster:
 
     def leave(self, client: Client) -> None:
         self._clients.pop(client.number, None)
+        client.connection = _LEFT  # else the two would hold each other, until the garbage collector comes
         if self.news is not None:
             self.news.append((False, client))
         for call in client.gone:

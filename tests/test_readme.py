@@ -31,13 +31,16 @@ def shell(script: str, program: Program) -> str:
 
 def test_the_commands_of_rest(program: Callable[..., Program]) -> None:
     running = program()
-    create, seven, rest = (block for block in blocks("sh") if "curl" in block)
+    create, seven, rest, watching = (block for block in blocks("sh") if "curl" in block)
     assert '"state":"running"' in shell(create, running)
     shell(seven, running)
     names = {item["name"] for item in httpx.get(f"{running.url}/servers").json()["items"]}
     assert {f"{name}-{8010 + step}" for step, name in enumerate(VARIANTS, 1) if step < 8} < names
     answers = shell(rest.replace("curl", "curl -sS --fail"), running)
     assert '"max_connections":100' in answers
+    seen = shell(watching.replace("curl", "curl -sS --fail"), running)
+    assert '"lag_ms"' in seen
+    assert "echodeck_servers" in seen
     assert "asyncio-8001" not in {item["name"] for item in httpx.get(f"{running.url}/servers").json()["items"]}
 
 
