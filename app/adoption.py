@@ -14,7 +14,6 @@ from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, Protocol, TypeVar
-from weakref import WeakKeyDictionary
 
 T = TypeVar("T")
 
@@ -36,8 +35,8 @@ class Owner(Protocol):
     def said(self, message: str) -> None:
         """Something was logged that is no exception; called on the thread where that happened."""
 
-    def failed(self, error: BaseException) -> bool:
-        """An exception was logged, or nobody caught it; called on the thread where that happened.
+    def failed(self, error: BaseException, net: str) -> bool:
+        """An exception was ``logged``, or nobody caught it in a ``task`` or ``thread``; called on that thread.
 
         Returns whether it is worth a line in the app's log: not if it was to be expected, or is one of many.
         """
@@ -45,7 +44,9 @@ class Owner(Protocol):
 
 OWNER: ContextVar[Owner] = ContextVar("owner")
 
-_owners: WeakKeyDictionary[asyncio.Future[Any] | threading.Thread, Owner] = WeakKeyDictionary()
+_MARK = "_echodeck_owner"
+"""Attribute of tasks and threads. Not a table of weak references: those of a task in a reference cycle are cleared
+before it says that nobody fetched its exception."""
 
 
 @contextmanager
@@ -75,12 +76,12 @@ def adopting(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
 
 def claim(task: asyncio.Task[Any], owner: Owner) -> None:
     """This task is the owner's, though it was not created in his context."""
-    _owners[task] = owner
+    setattr(task, _MARK, owner)
 
 
-def owner_of(task: asyncio.Task[Any]) -> Owner | None:
-    """The run whose code created a task."""
-    return _owners.get(task)
+def owner_of(one: object) -> Owner | None:
+    """The run whose code created a task or a thread."""
+    return getattr(one, _MARK, None)
 
 
 def _create(
@@ -94,7 +95,7 @@ def _create(
     owner = OWNER.get(None) if context is None else context.get(OWNER)
     if owner is not None:
         task.set_name(f"server:{owner.name}/{getattr(coroutine, '__name__', 'task')}")
-        _owners[task] = owner
+        claim(task, owner)
         owner.adopt(task)
     return task
 
@@ -102,7 +103,7 @@ def _create(
 def _start(thread: threading.Thread, start: Callable[[threading.Thread], None]) -> None:
     owner = OWNER.get(None)
     if owner is not None:
-        _owners[thread] = owner
+        setattr(thread, _MARK, owner)
         work = owner.adopt_thread(thread, thread.run)
         context = copy_context()
         thread.run = lambda: context.run(work)  # type: ignore[method-assign]
@@ -110,17 +111,17 @@ def _start(thread: threading.Thread, start: Callable[[threading.Thread], None]) 
 
 
 def _thread_failed(unhandled: threading.ExceptHookArgs, hook: Callable[[Any], object]) -> None:
-    owner = _owners.get(unhandled.thread) if unhandled.thread is not None else None
+    owner = owner_of(unhandled.thread)
     if owner is None or unhandled.exc_value is None:
         hook(unhandled)
-    elif owner.failed(unhandled.exc_value):
+    elif owner.failed(unhandled.exc_value, "thread"):
         log.error("a thread of %s failed", owner.name, exc_info=unhandled.exc_value)
 
 
 def _unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     error, future = context.get("exception"), context.get("future") or context.get("task")
-    owner = _owners.get(future) if future is not None else OWNER.get(None)
-    if error is None or owner is None or owner.failed(error):
+    owner = owner_of(future) if future is not None else OWNER.get(None)
+    if error is None or owner is None or owner.failed(error, "task"):
         loop.default_exception_handler(context)
 
 
@@ -137,6 +138,6 @@ class _Logged(logging.Handler):
         if owner is None or record.name == "asyncio":  # that is _unhandled speaking
             return
         if error is not None:
-            record.is_news = owner.failed(error)
+            record.is_news = owner.failed(error, "logged")
         elif record.levelno >= logging.INFO:
             owner.said(record.getMessage())

@@ -15,9 +15,10 @@ from typing import cast
 from app.exceptions import Details
 from app.listening import show
 from app.roster import Roster
-from servers import Connection
+from servers import Connection, Variant
 
 MOST_PLACES = 64
+MOST_NAME = 200
 MOST_MESSAGE = 1000
 MOST_TRACEBACK = 16_384
 MOST_INPUT = 1024
@@ -34,7 +35,7 @@ def said(error: BaseException) -> str:
     """Its message: bounded, and text that every encoding takes."""
     try:
         message = str(error)
-    except Exception:  # whatever its author did
+    except BaseException:  # whatever its author did, an exit included
         message = "(its message cannot be had)"
     return plain(message, MOST_MESSAGE)
 
@@ -62,27 +63,37 @@ def connection_of(error: BaseException, source: Path) -> Connection | None:
     return None
 
 
-def input_of(error: BaseException, source: Path) -> bytes | None:
+def input_of(error: BaseException, variant: Variant) -> bytes | None:
     """The last bytes that were received: those latest bound to a name, else the end of a buffer."""
-    for values in _locals(error, source):
+    for values in _locals(error, variant.path):
         for kind in (bytes, bytearray):
-            if found := [value for value in values if type(value) is kind]:
-                return bytes(found[-1][-MOST_INPUT:])
+            if found := [value for value in values if type(value) is kind and value]:
+                # What has the prefix of an answer is one, made of what was received.
+                return bytes(found[-1].removeprefix(variant.wire.prefix)[-MOST_INPUT:])
     return None
 
 
-def details(error: BaseException, source: Path, roster: Roster) -> Details:
-    """All there is to know of it; ``source`` is the variant's file."""
-    client = getattr(connection_of(error, source), "client", None)
+def details(error: BaseException, variant: Variant, roster: Roster) -> Details:
+    """All there is to know of it. Runs code of the exception's author, who may do what he likes but never return."""
     cause = leaf(error)
+    client = getattr(connection_of(error, variant.path), "client", None)
     return Details(
         connection=roster.id(client.number) if client else None,
         peer=show(*client.address[:2]) if client else None,
-        type=type(cause).__qualname__,
+        type=plain(type(cause).__qualname__, MOST_NAME),
         message=said(cause),
-        traceback=plain("".join(traceback.format_exception(error, limit=-MOST_PLACES)), MOST_TRACEBACK),
-        input=input_of(error, source) if client else None,
+        traceback=traceback_of(error),
+        input=input_of(error, variant) if client else None,
     )
+
+
+def traceback_of(error: BaseException) -> str:
+    """As Python prints it, bounded; for logs, too, which would fail with an author who fails."""
+    try:
+        text = "".join(traceback.format_exception(error, limit=-MOST_PLACES))
+    except BaseException:  # as above
+        text = "".join(traceback.format_tb(error.__traceback__, limit=-MOST_PLACES))
+    return plain(text, MOST_TRACEBACK)
 
 
 def _frames(at: TracebackType | None) -> Iterator[tuple[FrameType, int]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Hashable
 from datetime import timedelta
-from pathlib import Path
+from typing import Any, NamedTuple
 
 from app import blame, schema
 from app.clock import Clock
@@ -18,11 +18,28 @@ from app.journal import Entry, Journal
 from app.roster import Roster
 from app.schema import Kept, Statement
 from app.store import Store
+from servers import Variant
 
 SHOWN_AGAIN = frozenset(10**power for power in range(1, 10))
 """Of equal exceptions, the app's log shows the first, the tenth, the hundredth, and so on."""
 
 EXPIRE_SECONDS = 60.0
+
+_MARK = "_echodeck"
+
+
+class _Mark(NamedTuple):
+    """Left on an exception that was caught: in which net of which run."""
+
+    run: Hashable
+    net: str
+    record: Caught
+
+
+def _marks(error: BaseException) -> dict[str, Any]:
+    """An exception's own attributes, whatever its class does to who sets or asks for them."""
+    found: dict[str, Any] = object.__getattribute__(error, "__dict__")
+    return found
 
 
 class Chronicle:
@@ -30,7 +47,8 @@ class Chronicle:
         self._store = store
         self._clock = clock
         self._roster = roster
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the garbage collector may come while it is held, and bring a task's exception
+        self._looking = threading.local()
         self._unsaved = False
         self._expire_due = 0.0
         self._days = timedelta(days=store.bounds.days)
@@ -50,32 +68,40 @@ class Chronicle:
             entry = self.journal.note(self._clock.wall(), server, blame.plain(what, blame.MOST_MESSAGE))
             self._store.put(schema.put_entry(entry))
 
-    def caught(
-        self, error: BaseException, run: Hashable, server: str, serial: int, variant: str, source: Path, fatal: bool
-    ) -> bool:
+    def caught(self, error: BaseException, net: str, run: Hashable, server: str, serial: int, variant: Variant) -> bool:
         """Count an exception of a run, and keep it if it is new; returns whether it is worth a line in the log.
 
-        One that was counted before is not counted again, but may have turned out to be fatal.
+        ``net`` says where it was caught. One that was in another net of the same run before is the same one on its
+        way, and is not counted again; in the net ``serve`` it turns out to be fatal.
         """
+        before = _marks(error).get(_MARK)
+        if before is not None and before.run is run and before.net != net:
+            record, news = before.record, False
+        else:
+            record, news = self._count(error, run, server, serial, variant), True
+        _marks(error)[_MARK] = _Mark(run, net, record)
         with self._lock:
-            record: Caught | None = getattr(error, "_echodeck_record", None)
-            news = record is None
-            if record is None:
-                record = self._exceptions.add(
-                    (run, blame.trail(error)),
-                    server,
-                    serial,
-                    variant,
-                    self._clock.wall(),
-                    lambda: blame.details(error, source, self._roster),
-                )
-                error._echodeck_record = record  # type: ignore[attr-defined]
-            if fatal:
+            if net == "serve":
                 self._exceptions.was_fatal(record)
             pull, self._unsaved = not self._unsaved, True
         if pull:
             self._store.put(self._save_exceptions)
         return news and (record.count == 1 or record.count in SHOWN_AGAIN)
+
+    def _count(self, error: BaseException, run: Hashable, server: str, serial: int, variant: Variant) -> Caught:
+        key, at = (run, blame.trail(error)), self._clock.wall()
+        with self._lock:
+            wanted = self._exceptions.wants_details(key, at)
+        details = None
+        # Not under the lock: this runs code of the exception's author, which may fail and be caught in its turn.
+        if wanted and not getattr(self._looking, "closely", False):
+            self._looking.closely = True
+            try:
+                details = blame.details(error, variant, self._roster)
+            finally:
+                self._looking.closely = False
+        with self._lock:
+            return self._exceptions.add(key, server, serial, variant.name, at, details)
 
     def clear_exceptions(self, server: str | None = None) -> None:
         with self._lock:

@@ -15,7 +15,7 @@ from app import __version__
 from app.adoption import is_news
 from app.main import create_app
 from app.security import is_loopback
-from app.serving import CannotServe, serve
+from app.serving import CannotServe, run_to_the_end, serve
 from app.settings import Settings
 from app.store import StateUnusable
 
@@ -75,7 +75,9 @@ def serve_command(
     logging.config.dictConfig(LOGGING)
     with asyncio.Runner(loop_factory=_loop_factory(settings.loop)) as runner:
         try:
-            left = runner.run(serve(create_app(settings), settings, lambda url: _announce(url, settings)))
+            left = run_to_the_end(
+                runner.get_loop(), serve(create_app(settings), settings, lambda url: _announce(url, settings))
+            )
             if left:  # closing the loop would wait for them for ever
                 logging.getLogger("echodeck").error("ends without waiting for %s", ", ".join(left))
                 logging.shutdown()

@@ -6,7 +6,7 @@ Data only; whoever calls from several threads guards it.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -26,6 +26,9 @@ class Details:
     message: str
     traceback: str
     input: bytes | None
+
+
+NO_DETAILS = Details(None, None, "Exception", "", "", None)
 
 
 @dataclass(slots=True)
@@ -70,22 +73,21 @@ class ExceptionLog:
             self._records[record.id] = record
             self.counts[record.server, record.serial] += record.count
 
+    def wants_details(self, key: Hashable, at: datetime) -> bool:
+        """Whether the next one of this key is worth a closer look."""
+        record = self._folds.get(key)
+        return record is None or record.count < DETAILED or at - record.detailed_at >= DETAIL_EVERY
+
     def add(
-        self,
-        key: Hashable,
-        server: str,
-        serial: int,
-        variant: str,
-        at: datetime,
-        details: Callable[[], Details],
+        self, key: Hashable, server: str, serial: int, variant: str, at: datetime, details: Details | None
     ) -> Caught:
-        """Count one more; those of equal keys are equal. ``details`` is called only if they are to be kept."""
+        """Count one more; those of equal keys are equal."""
         self.counts[server, serial] += 1
         self.raised[server, serial] += 1
         record = self._folds.get(key)
         if record is None:
             self.last_id += 1
-            record = Caught(self.last_id, server, serial, variant, at, at, details(), at)
+            record = Caught(self.last_id, server, serial, variant, at, at, details or NO_DETAILS, at)
             self._records[record.id] = self._folds[key] = record
             self._keys[record.id] = key
             while len(self._records) > self._most:
@@ -94,8 +96,8 @@ class ExceptionLog:
         else:
             record.count += 1
             record.at = at
-            if record.count <= DETAILED or at - record.detailed_at >= DETAIL_EVERY:
-                record.details, record.detailed_at = details(), at
+            if details is not None:
+                record.details, record.detailed_at = details, at
         self._changed(record)
         return record
 

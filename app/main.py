@@ -6,7 +6,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from app import __version__, pages
@@ -63,7 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     routers = [module.router for module in _ROUTED]
     problems.install(app, routers)
     for router in routers:
-        app.include_router(router)
+        app.include_router(router, dependencies=[] if router is pages.router else [Depends(problems.known_parameters)])
     app.add_api_websocket_route("/{path:path}", problems.nowhere)
     app.mount("/static", StaticFiles(directory=pages.ROOT / "static"), name="static")
     app.add_middleware(Gate, rules=rules, login=lambda: pages.login_page(401))

@@ -28,6 +28,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().__init__(*arguments, **options)
         self._head: int | None = 0  # bytes so far; None between requests and within a body
         self._patience: asyncio.TimerHandle | None = None
+        self._abort: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn declares it
         super().connection_made(transport)
@@ -38,6 +39,8 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._have_head()
+        if self._abort is not None:
+            self._abort.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -61,7 +64,7 @@ class BoundedHttp(HttpToolsProtocol):
         self.cycle.disconnected = True
         self.transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(last_words), last_words))
         self.transport.close()
-        asyncio.get_running_loop().call_later(SECONDS_FOR_LAST_WORDS, self.transport.abort)
+        self._abort = asyncio.get_running_loop().call_later(SECONDS_FOR_LAST_WORDS, self.transport.abort)
 
     def on_headers_complete(self) -> None:
         self._have_head()

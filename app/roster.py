@@ -159,9 +159,7 @@ class Roster:
         if parts := re.fullmatch(r"([0-9]{1,18})-([0-9]{1,18})", id):
             number = int(parts[2])
             if self.id(number) == id:
-                found = self._clients.get(number) or next(
-                    (one for one in self._waiters.values() if one.number == number), None
-                )
+                found = self._clients.get(number) or next((one for one in self.waiters() if one.number == number), None)
         if found is None:
             raise Unknown(f"There is no connection {id!r}; it may have ended.", what="connection")
         return found
@@ -182,14 +180,14 @@ class Roster:
 
         Whoever is missing has gone; who was let in since then no longer waits.
         """
-        let_in = {(client.server, client.address[:2]) for client in self.clients() if client.since >= looked}
         seen: dict[tuple[str, Address], Waiter] = {}
         for server, local, peer, unread in found:
-            if (server, peer) in let_in:
-                continue
             waiter = self._waiters.get((server, peer))
             if waiter is None:
                 waiter = Waiter(next(self._numbers), server, peer, local, looked, unread)
             waiter.unread = unread
             seen[server, peer] = waiter
         self._waiters = seen
+        for client in self.clients():
+            if client.since >= looked:
+                seen.pop((client.server, client.address[:2]), None)

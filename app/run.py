@@ -32,8 +32,8 @@ log = logging.getLogger("echodeck.run")
 CHILDREN_GRACE = 1.0
 """Seconds that tasks and threads which a variant created get to end, once cancelled or without their sockets."""
 
-Caught = Callable[["Run", BaseException, bool], bool]
-"""Told of a run's exception, and whether the run died of it; returns whether it is worth a line in the app's log."""
+Caught = Callable[["Run", BaseException, str], bool]
+"""Told of a run's exception, and in which net it was caught; returns whether it is worth a line in the app's log."""
 
 
 class Run:
@@ -165,11 +165,12 @@ class Run:
     def said(self, message: str) -> None:
         self._note(self.name, message)
 
-    def failed(self, error: BaseException) -> bool:
+    def failed(self, error: BaseException, net: str) -> bool:
         try:
-            return not self._expects(error) and self._caught(self, error, False)
+            return not self._expects(error) and self._caught(self, error, net)
         except Exception:  # whoever watches must not hurt what it watches
-            log.exception("an exception of %s could not be kept", self.name)
+            # In a context of nobody's: what is logged in the run's own comes back here.
+            contextvars.Context().run(log.exception, "an exception of %s could not be kept", self.name)
             return True
 
     def _expects(self, error: BaseException) -> bool:
@@ -216,8 +217,8 @@ class Run:
         except OSError:
             if not self._stopping:
                 raise
-        except SystemExit as error:  # the loop would end with it, and the whole app
-            raise RuntimeError(f"serve called exit({error.code})") from error
+        except (SystemExit, KeyboardInterrupt) as error:  # the loop would end with it, and the whole app
+            raise RuntimeError(f"serve ended with {error!r}") from error
         finally:
             self._serving = False
             self._shut_sockets()
@@ -261,6 +262,6 @@ class Run:
             error = task.exception()
         elif not self._stopping:
             error = RuntimeError("the server's task was cancelled by something other than a stop")
-        if error is not None and not self._expects(error):
-            self._caught(self, error, True)
+        if error is not None:
+            self.failed(error, "serve")
         self._on_end(self, error)

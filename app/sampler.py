@@ -37,9 +37,9 @@ SPAN = 5.0
 HALF_LIFE = 0.7
 """Seconds after which a look weighs half as much in the shares: what began two seconds ago shows as what it is."""
 
-EVERY_BUSY, EVERY_IDLE = 0.01, 0.04
+EVERY_BUSY, EVERY_IDLE = 0.01, 0.025
 SHARES_EVERY = 0.05
-PING_BUSY, PING_IDLE = 0.03, 0.1
+PING_BUSY, PING_IDLE = 0.02, 0.1
 BUSY = 0.05
 """Share of the time from which on the loop is looked at more often."""
 
@@ -139,6 +139,8 @@ class Sampler:
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._pinged: float | None = None
+        self._turned_at = 0.0
+        self._busy_since: float | None = None
 
     def start(self, threads_cpu: Callable[[], dict[str, float]]) -> None:
         """``threads_cpu`` tells the processor time of servers' threads; it is called on the sampler's thread."""
@@ -213,13 +215,20 @@ class Sampler:
         try:
             woke = threads_due = ping_due = time.monotonic()
             used, every = self._clock.seconds, EVERY_IDLE
+            self._turned_at = woke
             while not self._stopping:
                 time.sleep(every)
                 slept, woke = woke, time.monotonic()
-                if woke - slept > every + STALL and self._pinged is None:
-                    continue  # the whole process stood still: nothing can be said of the loop
                 before, used = used, self._clock.seconds
+                kept_out = woke - slept > every + STALL
+                if kept_out and used - before < (woke - slept) / 2:
+                    self._busy_since = None
+                    continue  # the whole process stood still: nothing can be said of the loop
                 who = self._who()
+                if who == IDLE and not kept_out:
+                    self._turned_at, self._busy_since = woke, None
+                elif self._busy_since is None:
+                    self._busy_since = slept if kept_out else (self._turned_at + woke) / 2
                 busy = who != IDLE or used - before > BUSY * (woke - slept)
                 every = EVERY_BUSY if busy else EVERY_IDLE
                 self._seen.looks.append(_Look(woke, who, woke - slept, used - before))
@@ -227,9 +236,9 @@ class Sampler:
                     self._seen.threads.append((woke, self._threads_cpu()))
                     threads_due = woke + THREADS_EVERY
                 self._seen.forget(woke - SPAN)
-                if self._pinged is not None:
-                    self._consider_stall(woke - self._pinged)
-                elif woke >= ping_due or (busy and woke >= ping_due - PING_IDLE + PING_BUSY):
+                if self._busy_since is not None and (self._pinged is not None or kept_out):
+                    self._consider_stall(woke - self._busy_since)
+                if self._pinged is None and (woke >= ping_due or (busy and woke >= ping_due - PING_IDLE + PING_BUSY)):
                     self._pinged = time.monotonic()
                     self._loop.call_soon_threadsafe(self._pong, self._pinged, context=Context())
                     ping_due = woke + PING_IDLE
@@ -241,12 +250,13 @@ class Sampler:
 
     def _pong(self, pinged: float) -> None:
         now = time.monotonic()
-        self._pinged = None
-        lag = now - pinged
+        lag, busy_since = now - pinged, self._busy_since
+        self._pinged, self._turned_at, self._busy_since = None, now, None
         self._seen.lags.append((now, lag))
         self.on_lag(lag)
         if self.stalls and not self.stalls[-1].over:
-            self.stalls[-1].seconds = lag
+            if busy_since is not None:
+                self.stalls[-1].seconds = now - busy_since
             self.stalls[-1].over = True
 
     def _consider_stall(self, seconds: float) -> None:

@@ -78,6 +78,8 @@ def migrate(database: sqlite3.Connection) -> None:
     database.execute("BEGIN IMMEDIATE")
     try:
         version = database.execute("PRAGMA user_version").fetchone()[0]
+        if version < 0:
+            raise ValueError(f"there is no schema {version}")
         for script in MIGRATIONS[version:]:
             for statement in script.split(";"):
                 database.execute(statement)
@@ -112,7 +114,7 @@ def read(database: sqlite3.Connection) -> Kept:
         exceptions=[caught(*row) for row in exceptions],
         last_entry=last.get("journal", 0),
         last_exception=last.get("exceptions", 0),
-        boots=database.execute("SELECT boots FROM app").fetchone()[0],
+        boots=int(database.execute("SELECT boots FROM app").fetchone()[0]),
     )
 
 
@@ -131,8 +133,16 @@ def drop_server(name: str) -> Statement:
     return "DELETE FROM servers WHERE name = ?", (name,)
 
 
+def is_history(statement: Statement) -> bool:
+    """Whether it adds to the journal, and to nothing else."""
+    return statement[0] == _PUT_ENTRY
+
+
+_PUT_ENTRY = "INSERT INTO journal VALUES (?, ?, ?, ?)"
+
+
 def put_entry(entry: Entry) -> Statement:
-    return "INSERT INTO journal VALUES (?, ?, ?, ?)", (entry.id, entry.at.timestamp(), entry.server, entry.what)
+    return _PUT_ENTRY, (entry.id, entry.at.timestamp(), entry.server, entry.what)
 
 
 def put_exception(record: Caught) -> Statement:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from app.blame import leaf, said
+from app.blame import MOST_NAME, leaf, plain, said, traceback_of
 from app.chronicle import Chronicle
 from app.clock import Clock
 from app.connections import Tally, Traffic
@@ -323,20 +323,17 @@ class Server:
             self._move(Event.RETURNED, "came to its end")
             self._ended_as = State.EXITED
         else:
-            log.error("%s crashed", self.name, exc_info=error)
             self._crashed(error)
+            log.error("%s crashed\n%s", self.name, traceback_of(error))
         self._consider_retry()
 
-    def _caught(self, run: Run, error: BaseException, fatal: bool) -> bool:
-        variant = run.variant
-        return self._around.chronicle.caught(
-            error, run.token, self.name, self.serial, variant.name, variant.path, fatal
-        )
+    def _caught(self, run: Run, error: BaseException, net: str) -> bool:
+        return self._around.chronicle.caught(error, net, run.token, self.name, self.serial, run.variant)
 
     def _crashed(self, error: BaseException) -> None:
         self._ended_as = State.CRASHED
         error = leaf(error)
-        what = said(error) if isinstance(error, Refusal) else f"{type(error).__name__}: {said(error)}"
+        what = said(error) if isinstance(error, Refusal) else f"{plain(type(error).__name__, MOST_NAME)}: {said(error)}"
         self.exit = Exit(self._around.clock.wall(), "raised", what)
         self._move(Event.RAISED, f"crashed: {what}")
 

@@ -7,9 +7,11 @@ import contextvars
 import gc
 import logging
 import os
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from types import FrameType
+from typing import Any, TypeVar
 
 import uvicorn
 from fastapi import FastAPI
@@ -19,6 +21,8 @@ from app.listening import show
 from app.protocol import BoundedHttp
 from app.settings import Settings
 from app.supervisor import Supervisor
+
+T = TypeVar("T")
 
 log = logging.getLogger("echodeck")
 
@@ -73,6 +77,27 @@ class Process(uvicorn.Server):
             log.exception("stopping the servers failed")
         finally:
             self.should_exit = True
+
+
+def run_to_the_end(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
+    """Run the loop until this is done, even if a task of a server's calls ``exit`` meanwhile.
+
+    The loop lets SystemExit and KeyboardInterrupt out, whatever task they come from; the task has them too, and they
+    are its server's. A KeyboardInterrupt while Python's own handler is in place is a user's Ctrl+C.
+    """
+    asyncio.set_event_loop(loop)
+    task = loop.create_task(work)
+    while True:
+        try:
+            return loop.run_until_complete(task)
+        except (SystemExit, KeyboardInterrupt) as reason:
+            pressed = isinstance(reason, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) in _PYTHONS_OWN
+            if task.done() or pressed:
+                raise
+            log.error("a task tried to end the app with %r", reason)
+
+
+_PYTHONS_OWN = (signal.default_int_handler, signal.SIG_DFL)
 
 
 def spare_the_loop() -> None:

@@ -19,17 +19,24 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from app.schema import BOOT, VERSION, Bounds, Kept, Statement, migrate, read, trim
+from app.schema import BOOT, VERSION, Bounds, Kept, Statement, is_history, migrate, read, trim
 from app.worker import Worker
 
 log = logging.getLogger("echodeck.store")
 
 _APPLICATION_ID = 0x6563_686F  # "echo", in the file's header: whose database it is
-_UNREADABLE = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
-
-
-class _Damaged(sqlite3.DatabaseError):
-    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+_FOR_NOW = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_AUTH,
+    sqlite3.SQLITE_NOMEM,
+}
+"""Errors that say nothing against the file itself."""
 
 
 class StateUnusable(Exception):
@@ -46,6 +53,22 @@ TRIM_SECONDS = 60.0
 _Pull = Callable[[], list[Statement]]
 _Write = Statement | _Pull | asyncio.Future[None] | None
 """A statement, one who has some when asked, somebody who waits for those before, or the end."""
+
+
+MOST_UNWRITTEN = 20_000
+"""Statements that are held while the file cannot be written."""
+
+
+def _shortened(batch: list[_Write]) -> list[_Write]:
+    """What happened longest ago is given up first; what should run is not."""
+    spare = len(batch) - MOST_UNWRITTEN
+    kept = []
+    for write in batch:
+        if spare > 0 and isinstance(write, tuple) and is_history(write):
+            spare -= 1
+        else:
+            kept.append(write)
+    return kept
 
 
 def _settle(done: asyncio.Future[None]) -> None:
@@ -90,8 +113,8 @@ class Store:
             raise StateUnusable(f"{self.path} is in use by another echodeck; choose another with --state") from None
         try:
             kept = self._read(self.path)
-        except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorcode", None) not in _UNREADABLE:
+        except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:  # it is not what we put there
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _FOR_NOW:
                 raise StateUnusable(f"{self.path} cannot be used: {error}") from error
             self._set_aside(self.path, error)
             kept = self._read(self.path)
@@ -114,7 +137,8 @@ class Store:
         if self._unwritten and self._writer is not None and not self._writer.ended.done():
             done = asyncio.get_running_loop().create_future()
             self._writes.put(done)
-            await asyncio.wait({done, self._writer.ended}, timeout=FLUSH_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            patience = FLUSH_SECONDS if self.failure is None else RETRY_SECONDS
+            await asyncio.wait({done, self._writer.ended}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
 
     async def close(self) -> None:
         if self._writer is not None:
@@ -138,7 +162,7 @@ class Store:
             database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             (health,) = database.execute("PRAGMA quick_check(1)").fetchone()
             if health != "ok":
-                raise _Damaged(health)
+                raise sqlite3.DatabaseError(health)
             migrate(database)
             for statement, values in (BOOT, *trim(self.bounds, datetime.now(UTC))):
                 database.execute(statement, values)
@@ -146,7 +170,7 @@ class Store:
         finally:
             database.close()
 
-    def _set_aside(self, path: Path, error: sqlite3.DatabaseError) -> None:
+    def _set_aside(self, path: Path, error: Exception) -> None:
         aside = path.with_name(f"{path.name}.unreadable-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
         for suffix in ("-wal", "-shm"):
             with suppress(FileNotFoundError):
@@ -175,8 +199,11 @@ class Store:
                 if self.failure is None:
                     log.error("the state cannot be written to %s (%s); it is tried again", self.path, error)
                 self.failure = str(error)
+                batch = _shortened(batch)
                 time.sleep(RETRY_SECONDS)
                 continue
+            except Exception:  # a value that no file takes: what else there is must not be lost with it
+                self._commit_one_by_one(self.path, statements)
             if self.failure is not None:
                 log.warning("the state is written to %s again", self.path)
                 self.failure = None
@@ -192,6 +219,13 @@ class Store:
             self._database.close()
         if self.failure is not None:
             log.error("the latest changes of the state are lost: %s", self.failure)
+
+    def _commit_one_by_one(self, path: Path, writes: list[Statement]) -> None:
+        for write in writes:
+            try:
+                self._commit(path, [write])
+            except Exception:
+                log.exception("a change of the state cannot be written, and is lost")
 
     def _gather(self, batch: list[_Write]) -> int:
         """Wait for something to write and take what is there; returns how much of it was put."""

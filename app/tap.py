@@ -12,7 +12,7 @@ import threading
 import time
 from base64 import b64encode
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -22,7 +22,11 @@ from app.roster import Client, Roster
 from app.shapes import ConnectionShape
 
 MOST_HELD = 1_048_576
-"""Bytes that wait for the watcher."""
+"""Bytes that wait for the watcher; each piece counts for ``OVERHEAD`` more."""
+
+OVERHEAD = 200
+AT_ONCE = 64
+"""Pieces that are made into events before the loop is let turn."""
 
 PIECE = 32_768
 """Bytes in one event, before base64."""
@@ -77,10 +81,10 @@ class Tap:
             if not size:
                 return
             with self._lock:
-                if self._held + size > MOST_HELD:
+                if self._held + size + OVERHEAD > MOST_HELD:
                     self._lost[direction] += size
                 else:
-                    self._held += size
+                    self._held += size + OVERHEAD
                     self._pieces.append((time.time(), direction, bytes(view)))
         self.wake()
 
@@ -115,14 +119,13 @@ async def watch(client: Client, roster: Roster) -> AsyncGenerator[list[Event], N
             if here:
                 await tap.news()
             pieces, lost = tap.take()
-            events = [
-                _event(at, way, data[i : i + PIECE]) for at, way, data in pieces for i in range(0, len(data), PIECE)
-            ]
-            events += [
+            for start in range(0, len(pieces), AT_ONCE):
+                yield [event for piece in pieces[start : start + AT_ONCE] for event in _events(*piece)]
+                await asyncio.sleep(0)
+            if missed := [
                 Event("lost", json.dumps({"direction": way, "bytes": count})) for way, count in lost.items() if count
-            ]
-            if events:
-                yield events
+            ]:
+                yield missed
         traffic = client.traffic
         yield [Event("closed", json.dumps({"bytes_in": traffic.bytes_in, "bytes_out": traffic.bytes_out}))]
     finally:
@@ -139,6 +142,8 @@ def _set(client: Client, *taps: Tap) -> None:
     client.connection.show_to(_Taps(taps) if taps else None)
 
 
-def _event(at: float, direction: Direction, data: bytes) -> Event:
+def _events(at: float, direction: Direction, data: bytes) -> Iterator[Event]:
     when = datetime.fromtimestamp(at, UTC).isoformat()
-    return Event("bytes", json.dumps({"at": when, "direction": direction, "data": b64encode(data).decode()}))
+    for start in range(0, len(data), PIECE):
+        piece = b64encode(data[start : start + PIECE]).decode()
+        yield Event("bytes", json.dumps({"at": when, "direction": direction, "data": piece}))

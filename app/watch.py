@@ -74,7 +74,8 @@ class Watch:
     async def look(self) -> None:
         """Bring the view up to date. What happened is in the state file before it is in the view."""
         now = time.monotonic()
-        polls = now >= self._poll_due or not self._all_known
+        anew = not self._all_known
+        polls = now >= self._poll_due or anew
         chronicle = self._supervisor.chronicle
         told = chronicle.revision, chronicle.journal.last_id
         happened = told != (self._exceptions_at, self._entries_at)
@@ -88,7 +89,7 @@ class Watch:
         await self._arrivals()
         if polls:
             self._poll_due = now + POLL
-            await self._traffic()
+            await self._traffic(anew)
             await self._queues(now)
         if now >= self._loop_due:
             self._loop_due = now + LOOP_EVERY
@@ -99,12 +100,12 @@ class Watch:
     def _happenings(self) -> list[_Put]:
         chronicle, view = self._supervisor.chronicle, self._view
         revision, last = chronicle.revision, chronicle.journal.last_id
-        puts: list[_Put] = []
         changed, ids = chronicle.exceptions_since(self._exceptions_at)
         if self._entries_at is None:  # nobody knows anything yet: the latest will do
             changed, entries = changed[-MOST_EXCEPTIONS:], chronicle.entries()[:MOST_ENTRIES][::-1]
         else:
             entries = chronicle.entries_since(self._entries_at)
+        puts: list[_Put] = []
         for record in changed:
             data = ExceptionShape.of(record).model_dump_json()
             puts.append(partial(view.put, "exception", str(record.id), record.server, data))
@@ -113,8 +114,11 @@ class Watch:
             data = EntryShape.of(entry).model_dump_json()
             puts.append(partial(view.put, "journal", str(entry.id), entry.server, data))
         puts += [partial(view.keep, "exception", MOST_EXCEPTIONS), partial(view.keep, "journal", MOST_ENTRIES)]
-        self._exceptions_at, self._entries_at = revision, last
+        puts.append(partial(self._have_told, revision, last))
         return puts
+
+    def _have_told(self, revision: int, last: int) -> None:
+        self._exceptions_at, self._entries_at = revision, last
 
     # The servers
 
@@ -125,13 +129,18 @@ class Watch:
             names.add(server.name)
             pulse = _pulse(server)
             if self._pulses.get(server.name) != pulse:
-                self._pulses[server.name] = pulse
                 data = ServerShape.of(server, server.tally.ended + server.tally.seen).model_dump_json()
-                puts.append(partial(self._view.put, "server", server.name, server.name, data))
-        for name in self._pulses.keys() - names:
-            del self._pulses[name]
-            puts.append(partial(self._view.drop, "server", name))
+                puts.append(partial(self._tell_server, server.name, pulse, data))
+        puts += [partial(self._drop_server, name) for name in self._pulses.keys() - names]
         return puts
+
+    def _tell_server(self, name: str, pulse: object, data: str) -> None:
+        self._pulses[name] = pulse
+        self._view.put("server", name, name, data)
+
+    def _drop_server(self, name: str) -> None:
+        del self._pulses[name]
+        self._view.drop("server", name)
 
     # The connections
 
@@ -154,12 +163,11 @@ class Watch:
             if dealt_with % IN_ONE_GO == IN_ONE_GO - 1:
                 await asyncio.sleep(0)
 
-    async def _traffic(self) -> None:
-        first = not self._versions
-        if not self._turn or first:
+    async def _traffic(self, of_all: bool) -> None:
+        if not self._turn or of_all:
             self._roster.looked_at, self._turn_began = self._turn_began, time.monotonic()
             self._turn = self._roster.clients()[::-1]
-        most = len(self._turn) if first else MOST_ASKED
+        most = len(self._turn) if of_all else MOST_ASKED
         asked, self._turn = self._turn[-most:][::-1], self._turn[:-most]
         now = time.monotonic()
         for client in list(islice(self._lively, MOST_LIVELY)):

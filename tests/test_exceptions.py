@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -213,10 +215,10 @@ def test_a_log_keeps_the_latest_and_counts_all() -> None:
     looked: list[int] = []
 
     def add(key: int, at: datetime) -> None:
-        def details() -> Details:
+        details = None
+        if kept.wants_details(key, at):
             looked.append(key)
-            return Details(None, None, "E", str(key), "", None)
-
+            details = Details(None, None, "E", str(key), "", None)
         kept.add(key, "s", 1, "v", at, details)
 
     for key in range(5):
@@ -248,6 +250,35 @@ class Unspeakable(Exception):
         raise RuntimeError("no words")
 
 
+class Leaving(Exception):
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+
+class Talkative(Exception):
+    def __str__(self) -> str:
+        try:
+            raise KeyError("within")
+        except KeyError:
+            log.exception("while it is looked at")
+        return "spoken"
+
+
+@dataclass(frozen=True)
+class Frozen(Exception):
+    why: str = "cold"
+
+
+class Notes(Exception):
+    @property
+    def __notes__(self) -> Any:
+        raise RuntimeError("no notes")
+
+
+Surrogate = type("Half", (Exception,), {"__qualname__": "Half\udc80" + "x" * 5000})
+ONE = RuntimeError("the same again")
+
+
 def deep(left: int) -> None:
     if left == 0:
         raise RecursionError("deep")
@@ -266,6 +297,18 @@ def odd(what: str) -> None:
             deep(900)
         case "group":
             raise ExceptionGroup("several", [ExceptionGroup("more", [KeyError("leaf")]), ValueError()])
+        case "leaving":
+            raise Leaving
+        case "talkative":
+            raise Talkative
+        case "frozen":
+            raise Frozen
+        case "notes":
+            raise Notes("with notes")
+        case "syntax":
+            raise SyntaxError("x", ("f", 1, "abc", "def"))  # type: ignore[arg-type]
+        case "name":
+            raise Surrogate("named")
         case "base":
             raise KeyboardInterrupt("not that one")
 
@@ -291,15 +334,97 @@ async def raises(listener: socket.socket, options: object) -> None:
         ("deep", "RecursionError", "deep"),
         ("group", "KeyError", "'leaf'"),
         ("base", "KeyboardInterrupt", "not that one"),
+        ("leaving", "Leaving", "(its message cannot be had)"),
+        ("talkative", "Talkative", "spoken"),
+        ("frozen", "Frozen", ""),
+        ("name", r"Half\udc80" + "x", "named"),
     ],
 )
 async def test_odd_ones_are_told_too(api: httpx.AsyncClient, begin: Start, what: str, kind: str, message: str) -> None:
     server = await begin(raises)
     await say(server.spec.port, what.encode())
-    found = await one(api, type=kind)
+    for _ in range(500):
+        items = [item for item in await listed(api) if item["type"].partition("xx")[0].rstrip("x") == kind.rstrip("x")]
+        if items:
+            break
+        await asyncio.sleep(0.01)
+    (found,) = items
+    assert len(found["type"]) < 300
+    assert found["count"] == 1
+    assert server.exceptions > 1 if what == "talkative" else server.exceptions == 1
     assert found["message"].replace("x" * 500, "x") == message
     assert (found["connection"], found["input"]) == ("1-1", repr(what.encode()))
     assert len(found["traceback"]) < 2 * blame.MOST_TRACEBACK
+
+
+async def dies_of(listener: socket.socket, options: object) -> None:
+    listener.setblocking(False)
+    connection, _ = await asyncio.get_running_loop().sock_accept(listener)
+    with connection:
+        odd((await asyncio.get_running_loop().sock_recv(connection, 100)).decode())
+
+
+@pytest.mark.parametrize("what", ["frozen", "notes", "syntax", "name", "leaving", "talkative", "base", "surrogate"])
+async def test_a_server_that_dies_of_an_odd_one_has_crashed(api: httpx.AsyncClient, begin: Start, what: str) -> None:
+    server = await begin(dies_of, restart="never")
+    await say(server.spec.port, what.encode())
+    await until(lambda: server.state is State.CRASHED, "it has crashed")
+    assert [item["fatal"] for item in await listed(api)][-1:] == [True]
+    assert (await api.get(f"/servers/{server.name}")).status_code == 200
+
+
+async def raises_the_same_again(listener: socket.socket, options: object) -> None:
+    listener.setblocking(False)
+    while True:
+        connection, _ = await asyncio.get_running_loop().sock_accept(listener)
+        with connection:
+            try:
+                raise ONE
+            except RuntimeError:
+                log.exception("again")
+
+
+async def test_one_object_that_is_raised_again_counts_again(
+    api: httpx.AsyncClient, watched: Supervisor, begin: Start
+) -> None:
+    server = await begin(raises_the_same_again)
+    for _ in range(3):
+        await say(server.spec.port, b"")
+    await until(lambda: server.exceptions == 3, "each is counted")
+    watched.chronicle.clear_exceptions()
+    await say(server.spec.port, b"")
+    await until(lambda: server.exceptions == 1, "it counts anew")
+
+
+async def forgets_in_a_cycle(listener: socket.socket, options: object) -> None:
+    listener.setblocking(False)
+    while True:
+        connection, _ = await asyncio.get_running_loop().sock_accept(listener)
+        asyncio.ensure_future(holds_itself(connection))  # noqa: RUF006
+
+
+async def holds_itself(connection: socket.socket) -> None:
+    own = asyncio.current_task()
+    with connection:
+        raise ValueError(f"in {own is not None}")
+
+
+async def test_a_forgotten_task_that_only_the_garbage_collector_finds_is_seen(
+    api: httpx.AsyncClient, begin: Start
+) -> None:
+    server = await begin(forgets_in_a_cycle)
+    for _ in range(3):
+        await say(server.spec.port, b"")
+    await until(lambda: gc.collect() >= 0 and server.exceptions == 3, "they are found")
+    assert (await one(api, count=3))["server"] == server.name
+
+
+async def test_what_a_server_sends_is_not_taken_for_its_input(api: httpx.AsyncClient, begin: Start) -> None:
+    server = await begin("selectors")
+    async with await Client.to(server.spec.port) as client:
+        await client.ask(b"hello", b"You Got hello")
+        await client.reset()
+    assert (await one(api, type="ConnectionResetError"))["input"] is None
 
 
 async def logs_and_dies(listener: socket.socket, options: object) -> None:
@@ -374,6 +499,14 @@ async def test_clearing_forgets_and_counts_anew(api: httpx.AsyncClient, begin: S
     assert (await api.get("/exceptions/2")).status_code == 404
     await say(one.spec.port, b"boom\n")
     assert [(found["id"], found["count"]) for found in await listed(api)] == [("3", 1)]
+
+
+async def test_a_misspelt_parameter_clears_nothing(api: httpx.AsyncClient, begin: Start) -> None:
+    server = await begin("asyncio")
+    await say(server.spec.port, b"boom\n")
+    answer = await api.delete("/exceptions", params={"sever": "nobody"})
+    assert (answer.status_code, answer.json()["field"]) == (422, "sever")
+    assert len(await listed(api)) == 1
 
 
 @pytest.mark.parametrize("id", ["2", "0", "-1", "01", "one", "9" * 300, "1%20"])

@@ -274,6 +274,32 @@ async def test_one_who_comes_back_after_everybody_left_hears_what_happened_meanw
         await back.hear_until(lambda state: not state["connection"] and other.name in state["server"], "so it is")
 
 
+async def test_leaving_in_the_midst_of_a_look_loses_nothing(
+    feed: Feed, watched: Supervisor, begin: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await begin("asyncio")
+    async with following(feed) as follower:
+        known, last = follower.state, follower.last
+        writing = asyncio.Event()
+
+        async def never() -> None:
+            writing.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(watched.chronicle, "shown", never)
+        watched.chronicle.note(server.name, "said something")
+        await watched.stop(server.name)
+        await writing.wait()
+    monkeypatch.undo()
+    async with following(feed, last) as back:
+        assert back.events[0].name != "snapshot"
+        back.state = known
+        for event in back.events:
+            back.take(event)
+        assert back.state["server"][server.name]["state"] == "stopped"
+        assert "said something" in {entry["what"] for entry in back.state["journal"].values()}
+
+
 @pytest.mark.parametrize("last", ["", "nonsense", "00000000-1", "1", "x" * 10_000, "{life}-99999999", "{life}--1"])
 async def test_an_event_that_was_never_told_leads_to_a_snapshot(feed: Feed, watched: Supervisor, last: str) -> None:
     async with following(feed, last.replace("{life}", feed._life)) as follower:

@@ -122,6 +122,24 @@ async def test_a_stall_is_recorded_with_the_stack_that_blocks(api: httpx.AsyncCl
     assert found["share"][server.name] > 0.1
 
 
+async def holds_the_interpreter(listener: socket.socket, options: object) -> None:
+    """One call that no other thread can look into."""
+    listener.setblocking(False)
+    while True:
+        connection, _ = await asyncio.get_running_loop().sock_accept(listener)
+        connection.close()
+        sum(range(20_000_000))
+
+
+async def test_a_stall_that_keeps_the_sampler_out_too_is_recorded(api: httpx.AsyncClient, begin: Start) -> None:
+    server = await begin(holds_the_interpreter)
+    async with await Client.to(server.spec.port):
+        await asyncio.sleep(0.7)
+    (stall,) = [one for one in (await loop_of(api))["stalls"] if one["server"] == server.name]
+    assert stall["seconds"] > 0.1
+    assert stall["stack"][-1]["function"] == "holds_the_interpreter"
+
+
 async def test_lag_is_told_in_percentiles(api: httpx.AsyncClient, watched: Supervisor) -> None:
     await until(lambda: len(watched.sampler._seen.lags) > 3, "the loop was asked a few times")
     lag = (await loop_of(api))["lag_ms"]

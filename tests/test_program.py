@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,6 +22,8 @@ from tests.conftest import ECHODECK, VARIANTS, Program
 from tests.helpers import Client, refuses, until
 
 Start = Callable[..., Program]
+
+ROOT = Path(__file__).parent.parent
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -203,6 +206,50 @@ async def test_nothing_that_was_shown_is_lost_by_a_kill_in_the_midst_of_a_storm(
             await storm
         await asyncio.to_thread(running.wait)
     assert shown > 50
+
+
+LEAVES = '''"""Leave.
+
+A task calls exit and another interrupts itself, which must hurt nobody but this server, whoever asks for it.
+"""
+
+import asyncio
+import sys
+
+
+async def leave():
+    sys.exit(3)
+
+
+async def interrupt():
+    raise KeyboardInterrupt
+
+
+async def serve(listener, options):
+    tasks = [asyncio.create_task(leave()), asyncio.create_task(interrupt())]
+    await asyncio.sleep(0.1)
+    tasks.clear()
+    await asyncio.Event().wait()
+'''
+
+
+async def test_a_task_of_a_variant_cannot_end_the_app(program: Start, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(ROOT, tmp_path / "copy", ignore=shutil.ignore_patterns(".*", "node_modules", "tests")))
+    (copy / "servers" / "beyond_leave.py").write_text(LEAVES)
+    start = f"import sys; sys.path.insert(0, {str(copy)!r}); from app.cli import main; main()"
+    running = program(command=(sys.executable, "-c", start))
+    made = make(running, "leave")
+    await until(
+        lambda: (
+            {one["type"] for one in httpx.get(f"{running.url}/exceptions").json()["items"]}
+            == {"SystemExit", "KeyboardInterrupt"}
+        ),
+        "both are seen",
+    )
+    assert states(running) == {made["name"]: "running"}
+    running.signal(signal.SIGINT)
+    assert await asyncio.to_thread(running.wait) == 0
+    assert "tried to end the app" in running.end()
 
 
 async def test_a_clean_end_forgets_nothing_either(program: Start, tmp_path: Path) -> None:

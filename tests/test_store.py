@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -305,14 +305,72 @@ async def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatc
     schema(path, 1)
     monkeypatch.setattr("app.schema.MIGRATIONS", (*MIGRATIONS[:2], "CREATE TABLE more (id); CREATE TABLE more (id)"))
     monkeypatch.setattr("app.schema.VERSION", 3)
+    monkeypatch.setattr("app.store._FOR_NOW", {sqlite3.SQLITE_ERROR})  # else the file is set aside, as it was
     with pytest.raises(StateUnusable, match="more"):
         await read(path)
     monkeypatch.undo()
-    monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
     with closing(sqlite3.connect(path)) as other:
         assert other.execute("PRAGMA user_version").fetchone() == (1,)
         assert other.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall() == [("servers",)]
     assert (await keep(path)).servers == [ONE]
+
+
+def spoil(statement: str, *values: object) -> Callable[[Path], None]:
+    def do(path: Path) -> None:
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute(statement, values)
+
+    return do
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        spoil("UPDATE servers SET spec = CAST(x'ff' AS TEXT)"),
+        spoil("DROP TABLE journal"),
+        spoil("DELETE FROM app"),
+        spoil("UPDATE journal SET at = 1e300"),
+        spoil("UPDATE exceptions SET at = 9e999"),
+        spoil("PRAGMA user_version = 0"),
+        spoil("PRAGMA user_version = 1"),
+        spoil("PRAGMA user_version = -1"),
+    ],
+)
+async def test_a_database_that_does_not_hold_what_it_should_is_set_aside(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "state"
+    await keep(path, put_server(ONE), put_entry(entry(1)), put_exception(caught(1)))
+    damage(path)
+    assert (await keep(path, put_server(TWO))).servers == [TWO]
+    assert len([one for one in tmp_path.glob("state.unreadable-*") if not one.name.endswith(("-wal", "-shm"))]) == 1
+
+
+async def test_a_value_that_no_file_takes_is_lost_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "state"
+    kept = await keep(
+        path, put_server(Saved(2**63, "huge", "", "")), put_server(Saved(1, "half \ud800", "", "")), put_server(ONE)
+    )
+    assert kept.servers == [ONE]
+    assert caplog.text.count("is lost") == 2
+
+
+async def test_history_is_given_up_before_what_should_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_UNWRITTEN", 10)
+    path = tmp_path / "state"
+    store = Store(path)
+    store.open()
+    with locked(path):
+        store.put(put_server(ONE))
+        for id in range(1, 101):
+            store.put(put_entry(entry(id)))
+        await until(lambda: store.failure, "the failure shows")
+        await asyncio.sleep(0.1)
+    await until(lambda: store.failure is None, "it is written")
+    await store.close()
+    kept = await keep(path)
+    assert kept.servers == [ONE]
+    assert [one.id for one in kept.journal] == list(range(92, 101))
 
 
 def test_released_schemas_are_never_edited() -> None:

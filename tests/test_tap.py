@@ -132,7 +132,8 @@ async def test_what_a_slow_watcher_has_no_room_for_is_said_to_be_lost(
     async with await Client.to(server.spec.port) as client, watching(await inside(server), supervisor) as watcher:
         for _ in range(10):
             await client.ask(b"x" * 300, b"x" * 300)
-        await watcher.hear()
+        while not [event for event in watcher.events if event.name == "lost"]:
+            await watcher.hear()
         lost = {
             json.loads(e.data)["direction"]: json.loads(e.data)["bytes"] for e in watcher.events if e.name == "lost"
         }
@@ -141,6 +142,19 @@ async def test_what_a_slow_watcher_has_no_room_for_is_said_to_be_lost(
         await client.ask(b"more", b"more")
         while not watcher.seen("out").endswith(b"more"):
             await watcher.hear()
+
+
+async def test_small_chunks_are_bounded_too(supervisor: Supervisor, start: Start) -> None:
+    server = await start("asyncio")
+    async with await Client.to(server.spec.port) as client, watching(await inside(server), supervisor) as watcher:
+        for _ in range(4000):
+            await client.ask(b"x", b"x")
+        before = len(watcher.events)
+        await watcher.hear()
+        assert len(watcher.events) - before <= module.AT_ONCE
+        while not [event for event in watcher.events if event.name == "lost"]:
+            await watcher.hear()
+        assert len(watcher.events) < module.MOST_HELD / module.OVERHEAD + 10
 
 
 async def test_large_chunks_come_in_pieces(supervisor: Supervisor, start: Start) -> None:

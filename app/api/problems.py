@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
@@ -67,6 +68,20 @@ async def problem_kind(name: str) -> ProblemKind:
     return ProblemKind(
         name=kind.name, status=kind.status, title=kind.title, explanation=" ".join((kind.__doc__ or "").split())
     )
+
+
+async def known_parameters(request: Request) -> None:
+    """A dependency of every route: a parameter that is misspelt must not be as if it were not there.
+
+    Raises:
+        Invalid: the route takes no such query parameter.
+    """
+    route = request.scope.get("route")
+    if isinstance(route, APIRoute):
+        known = [parameter.alias for parameter in route.dependant.query_params]
+        if unknown := [name for name in request.query_params if name not in known]:
+            takes = f"this takes {', '.join(known)}" if known else "this takes none"
+            raise Invalid(f"{unknown[0]}: there is no such query parameter; {takes}.", field=unknown[0])
 
 
 async def nowhere(websocket: WebSocket, path: str) -> None:
