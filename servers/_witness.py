@@ -82,32 +82,35 @@ class TappedConnection(Connection):
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         data = super().recv(bufsize, flags)
-        if self.tap is not None and not flags & socket.MSG_PEEK:
-            self.tap.received(data)
+        if (tap := self.tap) is not None and not flags & socket.MSG_PEEK:
+            tap.received(data)
         return data
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         count = super().recv_into(buffer, nbytes, flags)
-        if self.tap is not None and not flags & socket.MSG_PEEK:
-            self.tap.received(memoryview(buffer).cast("B")[:count])
+        if (tap := self.tap) is not None and not flags & socket.MSG_PEEK:
+            tap.received(memoryview(buffer).cast("B")[:count])
         return count
 
     def send(self, data: Any, flags: int = 0, /) -> int:
+        tap = self.tap  # asked for before: what is on its way when the tap comes was sent without it
         count = super().send(data, flags)
-        if self.tap is not None:
-            self.tap.sent(memoryview(data).cast("B")[:count])
+        if tap is not None:
+            tap.sent(memoryview(data).cast("B")[:count])
         return count
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:
+        tap = self.tap
         super().sendall(data, flags)
-        if self.tap is not None:
-            self.tap.sent(data)
+        if tap is not None:
+            tap.sent(data)
 
     def sendmsg(self, buffers: Iterable[Any], *rest: Any) -> int:
         parts = list(buffers)
+        tap = self.tap
         count = super().sendmsg(parts, *rest)
-        if self.tap is not None:
-            self.tap.sent(b"".join(parts)[:count])
+        if tap is not None:
+            tap.sent(b"".join(parts)[:count])
         return count
 
 
