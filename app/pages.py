@@ -114,7 +114,9 @@ def to_dashboard() -> Response:
 
 @router.get("/")
 async def show_dashboard(request: Request) -> Response:
-    return dashboard(request)
+    page = dashboard(request)
+    await supervisor(request).chronicle.shown()
+    return page
 
 
 @router.get("/docs")

@@ -6,22 +6,28 @@ import asyncio
 import gc
 import logging
 import socket
+import sqlite3
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from app import blame
+from app import blame, store
 from app.adoption import is_news
 from app.exceptions import Details, ExceptionLog
 from app.lifecycle import State
+from app.main import create_app
+from app.settings import Settings
 from app.shapes import ExceptionShape
 from app.supervisor import Supervisor
-from tests.conftest import Start
+from servers import Connection, Wire
+from tests.conftest import Start, made_up
 from tests.helpers import Client, until
 
 log = logging.getLogger(__name__)
@@ -427,6 +433,17 @@ async def test_what_a_server_sends_is_not_taken_for_its_input(api: httpx.AsyncCl
     assert (await one(api, type="ConnectionResetError"))["input"] is None
 
 
+def test_an_answer_that_was_made_of_the_input_is_not_shown_in_its_place() -> None:
+    def fails(connection: Connection, data: bytes) -> None:
+        answer = b"MARK " + data
+        raise ValueError(answer)
+
+    marks = replace(made_up(fails, __file__), wire=Wire(prefix=b"MARK "))
+    with pytest.raises(ValueError, match="MARK") as caught:
+        fails(None, b"hello")  # type: ignore[arg-type]
+    assert blame.input_of(caught.value, marks) == b"hello"
+
+
 async def logs_and_dies(listener: socket.socket, options: object) -> None:
     listener.setblocking(False)
     connection, _ = await asyncio.get_running_loop().sock_accept(listener)
@@ -482,6 +499,25 @@ async def watched_again(seen: list[Any], fails: Callable[[], None]) -> None:
         thread.start()
         thread.join()
     assert [str(one.exc_value) for one in seen] == ["nobody's"]
+
+
+# What is shown is kept
+
+
+@pytest.mark.parametrize("path", ["/exceptions", "/exceptions/1", "/journal", "/servers", "/servers/one", "/"])
+async def test_what_is_shown_is_in_the_file_by_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.setattr(store, "GATHER_SECONDS", 5.0)  # unless somebody waits for it
+    made = create_app(Settings(state=str(tmp_path / "state")))
+    async with (
+        made.router.lifespan_context(made),
+        httpx.AsyncClient(transport=httpx.ASGITransport(made), base_url="http://localhost:8000") as api,
+    ):
+        server = (await api.post("/servers", json={"variant": "asyncio", "port": 0, "name": "one"})).json()
+        await say(server["port"], b"boom\n")
+        await until(lambda: made.state.supervisor.server("one").exceptions == 1, "it failed")
+        assert (await api.get(path)).status_code == 200
+        with closing(sqlite3.connect(tmp_path / "state")) as other:
+            assert other.execute("SELECT message FROM exceptions").fetchall() == [("boom",)]
 
 
 # Clearing
