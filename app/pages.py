@@ -19,7 +19,7 @@ from app.errors import Refusal, Unknown
 from app.lifecycle import State
 from app.listening import show
 from app.security import COOKIE, Role, Rules, session
-from app.shapes import ServerShape
+from app.shapes.servers import ServerShape
 from app.spec import ServerSpec
 
 HERE = Path(__file__).parent

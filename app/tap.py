@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from app.feed import Event
 from app.roster import Client, Roster
-from app.shapes import ConnectionShape
+from app.shapes.connections import ConnectionShape
 
 MOST_HELD = 1_048_576
 """Bytes that wait for the watcher; each piece counts for ``OVERHEAD`` more."""

@@ -16,7 +16,10 @@ from itertools import islice
 
 from app.roster import Client
 from app.server import Server
-from app.shapes import ConnectionShape, EntryShape, ExceptionShape, LoopNow, ServerShape
+from app.shapes.connections import ConnectionShape
+from app.shapes.happenings import EntryShape, ExceptionShape
+from app.shapes.loop import LoopNow
+from app.shapes.servers import ServerShape
 from app.supervisor import Supervisor
 from app.view import View
 

@@ -12,7 +12,7 @@ import pytest
 
 from app import backlog, connection_table, kernel
 from app.lifecycle import State
-from app.shapes import ConnectionShape
+from app.shapes.connections import ConnectionShape
 from app.supervisor import Supervisor
 from servers import Variant
 from tests.conftest import VARIANTS, Start

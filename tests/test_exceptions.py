@@ -24,7 +24,7 @@ from app.exceptions import Details, ExceptionLog
 from app.lifecycle import State
 from app.main import create_app
 from app.settings import Settings
-from app.shapes import ExceptionShape
+from app.shapes.happenings import ExceptionShape
 from app.supervisor import Supervisor
 from servers import Connection, Wire
 from tests.conftest import Start, made_up

@@ -20,7 +20,7 @@ from app import protocol, streams
 from app.feed import TOPICS, Event, Feed, Wanted
 from app.protocol import BoundedHttp
 from app.settings import Settings
-from app.shapes import ConnectionShape
+from app.shapes.connections import ConnectionShape
 from app.supervisor import Supervisor
 from app.view import Change, View
 from tests.conftest import Start

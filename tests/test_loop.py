@@ -229,3 +229,27 @@ async def test_tasks_are_told_with_where_they_are(api: httpx.AsyncClient, begin:
 @pytest.mark.parametrize("query", ["limit=0", "after=bogus"])
 async def test_bad_queries_for_tasks_are_refused(api: httpx.AsyncClient, query: str) -> None:
     assert (await api.get(f"/loop/tasks?{query}")).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("looks", "shares"),
+    [
+        ([("idle", 0.0), ("idle", 0.0)], {"app": 0, "idle": 1}),
+        ([("one", 1.0), ("two", 1.0)], {"app": 0, "idle": 0, "one": 0.5, "two": 0.5}),
+        ([("one", 0.0), ("idle", 0.0)], {"app": 0, "idle": 0.5, "one": 0.5}),  # it sleeps, and has the loop
+        (
+            [("one", 1.0), ("idle", 1.0)],
+            {"app": 0, "idle": 0, "one": 1},
+        ),  # seen only as it waits, and works all the time
+        ([("idle", 1.0), ("idle", 1.0)], {"app": 1, "idle": 0}),
+        ([("idle", 0.5), ("one", 0.5)], {"app": 0, "idle": 0.5, "one": 0.5}),
+        ([], {"app": 0, "idle": 1}),
+    ],
+)
+def test_time_is_divided_by_looks_and_by_the_processors_clock(
+    looks: list[tuple[str, float]], shares: dict[str, float]
+) -> None:
+    sampler = Sampler()
+    now = time.monotonic()
+    sampler._seen.looks.extend(module._Look(now, who, 0.01, 0.01 * used) for who, used in looks)
+    assert sampler.shares() == pytest.approx(shares)

@@ -12,7 +12,7 @@ from app.api.paging import After, Limit, cursor, position
 from app.api.problems import responses
 from app.api.streams import EVENT_STREAM
 from app.errors import ForeignOrigin, Invalid, NotAccepted, ReadOnly, TooManyStreams, Unknown
-from app.shapes import Connections, ConnectionShape
+from app.shapes.connections import Connections, ConnectionShape
 from app.streams import EventStream
 from app.tap import watch
 

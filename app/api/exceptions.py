@@ -10,7 +10,7 @@ from app.api.context import known_server, supervisor
 from app.api.paging import After, Limit, cursor, position
 from app.api.problems import responses
 from app.errors import ForeignOrigin, Invalid, ReadOnly, Unknown
-from app.shapes import Entries, EntryShape, Exceptions, ExceptionShape
+from app.shapes.happenings import Entries, EntryShape, Exceptions, ExceptionShape
 
 router = APIRouter(tags=["exceptions"])
 

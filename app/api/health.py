@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from app.api.context import supervisor
 from app.api.problems import responses
 from app.errors import ShuttingDown
-from app.shapes import Health
+from app.shapes.problems import Health
 
 router = APIRouter(tags=["health"])
 

@@ -8,7 +8,7 @@ from app.api.context import supervisor
 from app.api.paging import After, Limit, cursor, position
 from app.api.problems import responses
 from app.errors import Invalid
-from app.shapes import LoopShape, Tasks, TaskShape
+from app.shapes.loop import LoopShape, Tasks, TaskShape
 from app.tasks import running
 
 router = APIRouter(prefix="/loop", tags=["loop"])

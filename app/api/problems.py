@@ -26,7 +26,8 @@ from app.errors import (
     Unknown,
     refusals,
 )
-from app.shapes import Problem, Responses
+from app.shapes import Responses
+from app.shapes.problems import Problem
 
 log = logging.getLogger("echodeck.api")
 

@@ -24,7 +24,8 @@ from app.errors import (
     ShuttingDown,
     Unknown,
 )
-from app.shapes import Responses, Servers, ServerShape
+from app.shapes import Responses
+from app.shapes.servers import Servers, ServerShape
 from app.spec import ServerPatch, ServerSpec
 
 router = APIRouter(prefix="/servers", tags=["servers"])

@@ -9,7 +9,7 @@ from app.api.context import supervisor
 from app.api.paging import After, Limit, cursor, position
 from app.api.problems import responses
 from app.errors import Invalid, Unknown
-from app.shapes import Variants, VariantShape
+from app.shapes.servers import Variants, VariantShape
 
 router = APIRouter(prefix="/variants", tags=["variants"])
 

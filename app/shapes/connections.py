@@ -1,0 +1,86 @@
+"""Connections, of those inside and those who wait."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BaseModel, Field
+
+from app import kernel
+from app.listening import show
+from app.roster import Client, Roster, Waiter
+
+
+class ConnectionShape(BaseModel):
+    id: str
+    server: str
+    peer: Annotated[str, Field(examples=["127.0.0.1:51312"])]
+    local: str
+    state: Annotated[
+        Literal["open", "waiting", "peer-closed"],
+        Field(description="waiting: in the accept queue; peer-closed: the client has closed, the server has not yet."),
+    ]
+    since: Annotated[datetime, Field(description="When it was accepted; of one that waits, when it was first seen.")]
+    bytes_in: Annotated[int, Field(description="From the client.")]
+    bytes_out: int
+    unread: Annotated[int, Field(description="Bytes that came and that the server has not read.")]
+    idle: Annotated[float | None, Field(description="Seconds without a byte either way; null while it waits.")]
+    rtt_us: Annotated[int | None, Field(description="Round-trip time in microseconds; null while it waits.")]
+
+    @classmethod
+    def of(cls, one: Client | Waiter, roster: Roster) -> ConnectionShape | None:
+        """None if it has just ended."""
+        if isinstance(one, Waiter):
+            return cls.model_construct(
+                id=roster.id(one.number),
+                server=one.server,
+                peer=show(*one.address),
+                local=show(*one.local),
+                state="waiting",
+                since=datetime.fromtimestamp(one.since, UTC),
+                bytes_in=one.unread,
+                bytes_out=0,
+                unread=one.unread,
+                idle=None,
+                rtt_us=None,
+            )
+        try:
+            figures = kernel.figures(one.connection)
+            local = one.connection.getsockname()
+        except OSError:
+            return None
+        traffic = one.final or figures.traffic
+        return cls.model_construct(
+            id=roster.id(one.number),
+            server=one.server,
+            peer=show(*one.address[:2]),
+            local=show(*local[:2]),
+            state="peer-closed" if figures.peer_closed else "open",
+            since=datetime.fromtimestamp(one.since, UTC),
+            bytes_in=traffic.bytes_in,
+            bytes_out=traffic.bytes_out,
+            unread=figures.unread,
+            idle=figures.idle,
+            rtt_us=figures.rtt_us,
+        )
+
+    LASTING: ClassVar = {"id", "server", "peer", "local", "since"}
+
+    @classmethod
+    def changing_json(cls, client: Client) -> str:
+        """The fields that are not ``LASTING``, without the braces, as of the latest look at the client.
+
+        For those who show thousands of them a second.
+        """
+        traffic, peer_closed = kernel.reading(client.pulse)
+        traffic = client.final or traffic
+        return (
+            f'"state":"{"peer-closed" if peer_closed else "open"}","bytes_in":{traffic.bytes_in},'
+            f'"bytes_out":{traffic.bytes_out},"unread":{client.unread},"idle":{client.idle},"rtt_us":{client.rtt_us}'
+        )
+
+
+class Connections(BaseModel):
+    items: list[ConnectionShape]
+    next: Annotated[str | None, Field(description="Pass it as `after` for what follows; null at the end.")]

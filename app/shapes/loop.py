@@ -1,0 +1,117 @@
+"""The loop: its lag, shares, stalls, and what runs on it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from app.sampler import SPAN, Place, Sampler
+from app.server import Server
+from app.tasks import Running
+
+
+class LagShape(BaseModel):
+    """How late the loop came to what was ready, in ms."""
+
+    p50: float
+    p99: float
+    max: float
+
+
+class PlaceShape(BaseModel):
+    file: str
+    line: int
+    function: str
+    code: Annotated[str, Field(description="The line's text.")]
+
+    @classmethod
+    def of(cls, place: Place) -> PlaceShape:
+        return cls.model_construct(file=place.file, line=place.line, function=place.function, code=place.code)
+
+
+class StallShape(BaseModel):
+    at: datetime
+    seconds: Annotated[float, Field(description="How long the loop did not turn; so far, if it is not over.")]
+    over: bool
+    server: Annotated[str | None, Field(description="Whose turn it was; null: the app's.")]
+    stack: Annotated[list[PlaceShape], Field(description="What it was doing, the innermost call last.")]
+
+
+class LoopShape(BaseModel):
+    seconds: Annotated[float, Field(description="How far lag and shares look back; the latest weighs most in a share.")]
+    lag_ms: LagShape
+    share: Annotated[
+        dict[str, float], Field(description="Of the loop's time, by server, `app` and `idle`; together they make 1.")
+    ]
+    threads: Annotated[dict[str, float], Field(description="Of one processor, by server that runs in threads.")]
+    stalled: Annotated[int, Field(description="Stalls since the app started; `stalls` has the latest of them.")]
+    stalls: Annotated[list[StallShape], Field(description="When the loop did not turn for 100 ms, the newest first.")]
+
+    @classmethod
+    def of(cls, sampler: Sampler, servers: Iterable[Server]) -> LoopShape:
+        lag = sampler.lag()
+        shares = sampler.shares()
+        at_rest = {server.name: 0.0 for server in servers if server.task and server.variant.runs_on == "loop"}
+        return cls.model_construct(
+            seconds=SPAN,
+            lag_ms=LagShape.model_construct(p50=round(lag.p50, 3), p99=round(lag.p99, 3), max=round(lag.max, 3)),
+            share={name: round(share, 4) for name, share in (at_rest | shares).items()},
+            threads={name: round(share, 4) for name, share in sampler.thread_shares().items()},
+            stalled=sampler.stalled,
+            stalls=[
+                StallShape.model_construct(
+                    at=stall.at,
+                    seconds=round(stall.seconds, 3),
+                    over=stall.over,
+                    server=stall.server,
+                    stack=[PlaceShape.of(place) for place in stall.stack],
+                )
+                for stall in reversed(sampler.stalls)
+            ],
+        )
+
+
+class LoopNow(BaseModel):
+    """The loop in short, as the feed tells it: shares that are not zero, and how many stalls there were."""
+
+    lag_ms: LagShape
+    share: dict[str, float]
+    threads: dict[str, float]
+    stalled: int
+
+    @classmethod
+    def of(cls, sampler: Sampler) -> LoopNow:
+        whole = LoopShape.of(sampler, ())
+        return cls.model_construct(
+            lag_ms=whole.lag_ms,
+            share={name: share for name, share in whole.share.items() if share},
+            threads={name: share for name, share in whole.threads.items() if share},
+            stalled=whole.stalled,
+        )
+
+
+class TaskShape(BaseModel):
+    name: str
+    server: Annotated[str | None, Field(description="Whose it is; null: the app's.")]
+    coroutine: str
+    thread: Annotated[bool, Field(description="It waits for a thread, and the stack is that thread's.")]
+    stack: Annotated[list[PlaceShape], Field(description="Where it is, the innermost call last.")]
+
+    @classmethod
+    def of(cls, one: Running) -> TaskShape:
+        return cls.model_construct(
+            name=one.name,
+            server=one.server,
+            coroutine=one.coroutine,
+            thread=isinstance(one.work, threading.Thread),
+            stack=[PlaceShape.of(place) for place in one.stack()],
+        )
+
+
+class Tasks(BaseModel):
+    items: list[TaskShape]
+    next: Annotated[str | None, Field(description="Pass it as `after` for what follows; null at the end.")]

@@ -1,0 +1,114 @@
+"""Variants and servers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from app.connections import Traffic
+from app.lifecycle import State
+from app.server import Server
+from app.spec import ServerSpec
+from servers import Variant
+
+
+class VariantShape(BaseModel):
+    name: str
+    step: Annotated[int | None, Field(description="Its place in the tutorial; null for those beyond.")]
+    title: str
+    lesson: str
+    runs_on: Literal["loop", "thread"]
+    clients: Annotated[str, Field(description="How many it serves, and when.")]
+    answers: Annotated[str, Field(description="What comes back.")]
+
+    @classmethod
+    def of(cls, variant: Variant) -> VariantShape:
+        return cls(
+            name=variant.name,
+            step=variant.step,
+            title=variant.title,
+            lesson=variant.lesson,
+            runs_on=variant.runs_on,
+            clients=variant.wire.clients,
+            answers=variant.wire.answers,
+        )
+
+
+class Variants(BaseModel):
+    items: list[VariantShape]
+    next: Annotated[str | None, Field(description="Pass it as `after` for what follows; null at the end.")]
+
+
+class ConnectionCounts(BaseModel):
+    open: int
+    total: Annotated[int, Field(description="Accepted so far, over all runs.")]
+    waiting: Annotated[int, Field(description="Connected by the kernel, not accepted yet: the accept queue.")]
+    peak: Annotated[int, Field(description="Most open at once.")]
+    turned_away: Annotated[int, Field(description="Closed at once: too many already, or no descriptor left.")]
+
+
+class ExitShape(BaseModel):
+    at: datetime
+    reason: Literal["stopped", "returned", "raised", "abandoned"]
+    message: str
+
+
+class ServerShape(BaseModel):
+    name: str
+    variant: str
+    host: str
+    port: int
+    state: State
+    desired: Literal["running", "stopped"]
+    since: Annotated[datetime, Field(description="When it came into this state.")]
+    runs_on: Literal["loop", "thread"]
+    task: Annotated[str | None, Field(description="Its asyncio task, while it runs.")]
+    restarts: Annotated[int, Field(description="Made by the restart policy.")]
+    connections: ConnectionCounts
+    bytes_in: Annotated[int, Field(description="From clients, over all runs.")]
+    bytes_out: int
+    exceptions: int
+    loop_share: Annotated[float | None, Field(description="Share of the event loop, 0 to 1; null: not measured.")]
+    cpu_seconds: Annotated[float | None, Field(description="Of its own threads; null for one that runs on the loop.")]
+    exit: Annotated[ExitShape | None, Field(description="How its latest run ended.")]
+    spec: ServerSpec
+
+    @classmethod
+    def of(cls, server: Server, traffic: Traffic | None = None) -> ServerShape:
+        """``traffic`` spares asking the kernel about each of the server's connections."""
+        tally, spec = server.tally, server.spec
+        traffic = traffic or server.traffic
+        # Built without validation: every value is our own, and a list may hold a thousand of them.
+        return cls.model_construct(
+            name=server.name,
+            variant=spec.variant,
+            host=spec.host,
+            port=spec.port,
+            state=server.state,
+            desired=server.desired,
+            since=server.since,
+            runs_on=server.variant.runs_on,
+            task=server.task,
+            restarts=server.restarts,
+            connections=ConnectionCounts.model_construct(
+                open=tally.open,
+                total=tally.total,
+                waiting=server.waiting,
+                peak=tally.peak,
+                turned_away=tally.turned_away,
+            ),
+            bytes_in=traffic.bytes_in,
+            bytes_out=traffic.bytes_out,
+            exceptions=server.exceptions,
+            loop_share=None if (share := server.loop_share) is None else round(share, 4),
+            cpu_seconds=None if (cpu := server.cpu_seconds) is None else round(cpu, 4),
+            exit=ExitShape.model_construct(**vars(server.exit)) if server.exit else None,
+            spec=spec,
+        )
+
+
+class Servers(BaseModel):
+    items: list[ServerShape]
+    next: Annotated[str | None, Field(description="Pass it as `after` for what follows; null at the end.")]
