@@ -12,9 +12,11 @@ import pytest
 
 from app import backlog, connection_table, kernel
 from app.lifecycle import State
+from app.roster import Client as Inside
+from app.roster import Roster
 from app.shapes.connections import ConnectionShape
 from app.supervisor import Supervisor
-from servers import Variant
+from servers import Connection, Variant
 from tests.conftest import VARIANTS, Start
 from tests.helpers import PATIENCE, Client, until
 
@@ -385,3 +387,38 @@ async def test_unknown_connections_are_unknown(api: httpx.AsyncClient, begin: St
             await api.get(f"/connections/{id}/tap"),
         ):
             assert (answer.status_code, answer.json()["type"]) == (404, "/problems/unknown")
+
+
+class NoBooks:
+    def saw(self, client: object, traffic: object) -> None: ...
+
+
+def inside(roster: Roster, address: tuple[str, int], since: float) -> Inside:
+    connection = Connection()
+    connection.watcher = connection.client = connection.tap = None
+    connection.close()
+    return roster.enter("one", connection, address, since, NoBooks())
+
+
+def test_who_is_let_in_while_the_tables_are_read_does_not_wait_any_more() -> None:
+    roster = Roster()
+    here, there = ("127.0.0.1", 8003), ("127.0.0.1", 50001)
+    early = inside(roster, ("127.0.0.1", 50000), since=1.0)
+    late = inside(roster, there, since=3.0)
+    roster.saw_waiting([("one", here, there, 0), ("one", here, early.address, 0), ("two", here, there, 0)], looked=2.0)
+    assert {(waiter.server, waiter.address) for waiter in roster.waiters()} == {
+        ("one", early.address),  # his port is used again
+        ("two", there),
+    }
+    assert roster.find(roster.id(late.number)) is late
+
+
+def test_a_waiter_keeps_his_number_from_look_to_look_and_when_he_enters() -> None:
+    roster = Roster()
+    here, there = ("127.0.0.1", 8003), ("127.0.0.1", 50001)
+    for unread in (0, 5):
+        roster.saw_waiting([("one", here, there, unread)], looked=1.0)
+    (waiter,) = roster.waiters()
+    assert (waiter.unread, roster.find(roster.id(waiter.number))) == (5, waiter)
+    client = inside(roster, there, since=2.0)
+    assert (client.number, roster.waiters()) == (waiter.number, [])
