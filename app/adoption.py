@@ -32,6 +32,9 @@ class Owner(Protocol):
     def adopt_thread(self, thread: threading.Thread, work: Callable[[], None]) -> Callable[[], None]:
         """A thread is about to start in the run's context; returns the work to do there in place of its own."""
 
+    def give_up_thread(self, thread: threading.Thread) -> None:
+        """It was adopted, and could not be started."""
+
     def said(self, message: str) -> None:
         """Something was logged that is no exception; called on the thread where that happened."""
 
@@ -58,7 +61,7 @@ def adopting(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
     level = variants.level
     variants.setLevel(logging.INFO)  # what they say is for the journal, whatever the app's own log shows
     loop.set_task_factory(_create)
-    loop.set_exception_handler(_unhandled)
+    loop.set_exception_handler(_later)
     root.addHandler(net)
     root.handlers.insert(0, root.handlers.pop())  # it says of a record whether those after it are to show it
     threading.Thread.start = lambda thread: _start(thread, start)  # type: ignore[method-assign, assignment]
@@ -107,7 +110,12 @@ def _start(thread: threading.Thread, start: Callable[[threading.Thread], None]) 
         work = owner.adopt_thread(thread, thread.run)
         context = copy_context()
         thread.run = lambda: context.run(work)  # type: ignore[method-assign]
-    start(thread)
+    try:
+        start(thread)
+    except RuntimeError:  # the system gives no further thread
+        if owner is not None:
+            owner.give_up_thread(thread)
+        raise
 
 
 def _thread_failed(unhandled: threading.ExceptHookArgs, hook: Callable[[Any], object]) -> None:
@@ -118,9 +126,17 @@ def _thread_failed(unhandled: threading.ExceptHookArgs, hook: Callable[[Any], ob
         log.error("a thread of %s failed", owner.name, exc_info=unhandled.exc_value)
 
 
+def _later(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    # The garbage collector brings a task's exception in the midst of anything, with any lock held. Not here and now.
+    try:
+        loop.call_soon_threadsafe(_unhandled, loop, context)
+    except RuntimeError:  # it is closed
+        loop.default_exception_handler(context)
+
+
 def _unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     error, future = context.get("exception"), context.get("future") or context.get("task")
-    owner = owner_of(future) if future is not None else OWNER.get(None)
+    owner = owner_of(future) if future is not None else OWNER.get(None)  # the context came along
     if error is None or owner is None or owner.failed(error, "task"):
         loop.default_exception_handler(context)
 
@@ -132,7 +148,18 @@ def is_news(record: logging.LogRecord) -> bool:
 
 
 class _Logged(logging.Handler):
+    """Needs no lock, and must have none: what it calls has its own, and may wait for who is about to log."""
+
+    def createLock(self) -> None:  # noqa: N802  # as logging has it
+        self.lock = None
+
     def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._bring(record)
+        except Exception:  # as other handlers do: whoever logs must not suffer
+            self.handleError(record)
+
+    def _bring(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
         owner = OWNER.get(None)
         if owner is None or record.name == "asyncio":  # that is _unhandled speaking

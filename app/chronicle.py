@@ -80,12 +80,10 @@ class Chronicle:
         else:
             record, news = self._count(error, run, server, serial, variant), True
         _marks(error)[_MARK] = _Mark(run, net, record)
-        with self._lock:
-            if net == "serve":
+        if net == "serve":
+            with self._lock:
                 self._exceptions.was_fatal(record)
-            pull, self._unsaved = not self._unsaved, True
-        if pull:
-            self._store.put(self._save_exceptions)
+                self._have_saved()
         return news and (record.count == 1 or record.count in SHOWN_AGAIN)
 
     def _count(self, error: BaseException, run: Hashable, server: str, serial: int, variant: Variant) -> Caught:
@@ -101,13 +99,25 @@ class Chronicle:
             finally:
                 self._looking.closely = False
         with self._lock:
-            return self._exceptions.add(key, server, serial, variant.name, at, details)
+            record = self._exceptions.add(key, server, serial, variant.name, at, details)
+            self._have_saved()  # before the lock is given back, and somebody is shown it
+            return record
+
+    def _have_saved(self) -> None:
+        if not self._unsaved:
+            self._unsaved = True
+            self._store.put(self._save_exceptions)
 
     def clear_exceptions(self, server: str | None = None) -> None:
         with self._lock:
             self._exceptions.clear(server)
             # Up to the last one: what comes next may be written together with this, and before it.
             self._store.put(schema.drop_exceptions(self._exceptions.last_id, server))
+
+    def forget(self, server: str, serial: int) -> None:
+        """Of a server that is removed, the records stay; nobody asks for its counts any more."""
+        with self._lock:
+            self._exceptions.forget_counts(server, serial)
 
     # Reading
 

@@ -80,12 +80,17 @@ class ConnectionTable:
                 async with asyncio.timeout(HANG_UP_SECONDS):
                     await gone.wait()
 
+    @property
+    def anybody_waits(self) -> bool:
+        return bool(self._queues())
+
     async def waiting(self) -> list[Waiter]:
         """Who waits in the accept queues of all servers."""
         if self._look is None:
             if queues := self._queues():
                 self._look = asyncio.create_task(self._look_at(queues), name="accept queues")
             else:
+                self._roster.begin_look()
                 self._roster.saw_waiting([], time.time())
         if self._look is not None:
             await asyncio.shield(self._look)  # one look for all who ask meanwhile
@@ -93,6 +98,7 @@ class ConnectionTable:
 
     async def _look_at(self, queues: dict[tuple[str, int], str]) -> None:
         looked = time.time()
+        self._roster.begin_look()
         worker = Worker("accept queues", lambda: backlog.read({port for _, port in queues}))
         try:
             worker.start()

@@ -130,6 +130,10 @@ class ExceptionLog:
             if server in (None, name):
                 del self.counts[name, serial]
 
+    def forget_counts(self, server: str, serial: int) -> None:
+        self.counts.pop((server, serial), None)
+        self.raised.pop((server, serial), None)
+
     def expire(self, before: datetime) -> None:
         """Forget what last occurred before that."""
         for record in list(self._records.values()):

@@ -119,13 +119,19 @@ class Roster:
         self.looked_at = 0.0
         self.news: deque[tuple[bool, Client]] | None = None
         self._clients: dict[int, Client] = {}
+        self._looking = False
         self._waiters: dict[tuple[str, Address], Waiter] = {}
+        self._let_in: set[tuple[str, Address]] = set()
         self._numbers = itertools.count(1)
 
     # The door
 
     def enter(self, server: str, connection: Connection, address: Any, since: float, books: Books) -> Client:
-        waiter = self._waiters.pop((server, address[:2]), None) if self._waiters else None
+        waiter = None
+        if self._looking:
+            self._let_in.add((server, address[:2]))
+        if self._waiters:
+            waiter = self._waiters.pop((server, address[:2]), None)
         number = waiter.number if waiter else next(self._numbers)
         client = Client(number, server, connection, address, since, books)
         connection.client = self._clients[number] = client
@@ -175,10 +181,15 @@ class Roster:
     def holds(self, client: Client) -> bool:
         return client.number in self._clients
 
+    def begin_look(self) -> None:
+        """The queues are about to be looked at: who is let in from now on no longer waits."""
+        self._let_in.clear()
+        self._looking = True
+
     def saw_waiting(self, found: Iterable[tuple[str, Address, Address, int]], looked: float) -> None:
         """Remember who waited at that time, given as server, local address, peer and bytes sent.
 
-        Whoever is missing has gone; who was let in since then no longer waits.
+        Whoever is missing has gone, and whoever was let in since ``begin_look`` no longer waits.
         """
         seen: dict[tuple[str, Address], Waiter] = {}
         for server, local, peer, unread in found:
@@ -187,7 +198,7 @@ class Roster:
                 waiter = Waiter(next(self._numbers), server, peer, local, looked, unread)
             waiter.unread = unread
             seen[server, peer] = waiter
-        self._waiters = seen
-        for client in self.clients():
-            if client.since >= looked:
-                seen.pop((client.server, client.address[:2]), None)
+        self._waiters = seen  # before those are left out who were let in: who is let in next finds himself here
+        for one in tuple(self._let_in):
+            seen.pop(one, None)
+        self._looking = False

@@ -162,6 +162,10 @@ class Run:
 
         return watched
 
+    def give_up_thread(self, thread: threading.Thread) -> None:
+        with self._threads_guard:
+            self._threads.pop(thread, None)
+
     def said(self, message: str) -> None:
         self._note(self.name, message)
 
@@ -203,7 +207,8 @@ class Run:
             self.task.cancel()
             await asyncio.wait({self.task}, timeout=0.1)
         left += [task.get_name() for task in self._children]
-        left += [thread.name for thread in self._threads]
+        with self._threads_guard:
+            left += [thread.name for thread in self._threads]
         self._close_sockets()
         return left
 

@@ -107,13 +107,17 @@ def read(database: sqlite3.Connection) -> Kept:
             id, server, serial, variant, at(first), at(latest), Details(*details), at(latest), bool(fatal), count
         )
 
+    def last_id(table: str) -> int:
+        (highest,) = database.execute(f"SELECT coalesce(max(id), 0) FROM {table}").fetchone()  # noqa: S608
+        return max(int(highest), int(last.get(table, 0)))
+
     last = dict(database.execute("SELECT name, seq FROM sqlite_sequence").fetchall())
     return Kept(
         servers=[Saved(*row) for row in servers],
         journal=[Entry(id, at(when), server, what) for id, when, server, what in journal],
         exceptions=[caught(*row) for row in exceptions],
-        last_entry=last.get("journal", 0),
-        last_exception=last.get("exceptions", 0),
+        last_entry=last_id("journal"),
+        last_exception=last_id("exceptions"),
         boots=int(database.execute("SELECT boots FROM app").fetchone()[0]),
     )
 
@@ -122,15 +126,17 @@ BOOT: Statement = ("UPDATE app SET boots = boots + 1", ())
 
 
 def put_server(saved: Saved) -> Statement:
-    return (
-        "INSERT INTO servers VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
-        "serial = excluded.serial, spec = excluded.spec, desired = excluded.desired",
-        (saved.name, saved.serial, saved.spec, saved.desired),
-    )
+    return _PUT_SERVER, (saved.name, saved.serial, saved.spec, saved.desired)
 
 
 def drop_server(name: str) -> Statement:
     return "DELETE FROM servers WHERE name = ?", (name,)
+
+
+def replaces(statement: Statement) -> object:
+    """Equal for statements of which the last one makes those before needless; None for others."""
+    sql, values = statement
+    return (sql, values[0]) if sql in (_PUT_SERVER, _PUT_EXCEPTION) else None
 
 
 def is_history(statement: Statement) -> bool:
@@ -139,6 +145,11 @@ def is_history(statement: Statement) -> bool:
 
 
 _PUT_ENTRY = "INSERT INTO journal VALUES (?, ?, ?, ?)"
+_PUT_EXCEPTION = "INSERT OR REPLACE INTO exceptions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_PUT_SERVER = (
+    "INSERT INTO servers VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
+    "serial = excluded.serial, spec = excluded.spec, desired = excluded.desired"
+)
 
 
 def put_entry(entry: Entry) -> Statement:
@@ -148,7 +159,7 @@ def put_entry(entry: Entry) -> Statement:
 def put_exception(record: Caught) -> Statement:
     of = record.details
     return (
-        "INSERT OR REPLACE INTO exceptions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        _PUT_EXCEPTION,
         (
             record.id,
             record.server,

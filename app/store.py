@@ -19,7 +19,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from app.schema import BOOT, VERSION, Bounds, Kept, Statement, is_history, migrate, read, trim
+from app.schema import BOOT, VERSION, Bounds, Kept, Statement, is_history, migrate, read, replaces, trim
 from app.worker import Worker
 
 log = logging.getLogger("echodeck.store")
@@ -37,6 +37,17 @@ _FOR_NOW = {
     sqlite3.SQLITE_NOMEM,
 }
 """Errors that say nothing against the file itself."""
+
+_OF_ITS_OWN = (
+    sqlite3.IntegrityError,
+    sqlite3.ProgrammingError,
+    sqlite3.InterfaceError,
+    sqlite3.DataError,
+    ValueError,
+    TypeError,
+    OverflowError,
+)
+"""Errors of a statement that fails whenever it is tried."""
 
 
 class StateUnusable(Exception):
@@ -60,10 +71,17 @@ MOST_UNWRITTEN = 20_000
 
 
 def _shortened(batch: list[_Write]) -> list[_Write]:
-    """What happened longest ago is given up first; what should run is not."""
-    spare = len(batch) - MOST_UNWRITTEN
+    """Without what later statements replace; then what happened longest ago goes first, and never what should run."""
+    latest: list[_Write] = []
+    replaced = set()
+    for write in reversed(batch):
+        key = replaces(write) if isinstance(write, tuple) else None
+        if key is None or key not in replaced:
+            latest.append(write)
+            replaced.add(key)
+    spare = len(latest) - MOST_UNWRITTEN
     kept = []
-    for write in batch:
+    for write in reversed(latest):
         if spare > 0 and isinstance(write, tuple) and is_history(write):
             spare -= 1
         else:
@@ -91,7 +109,7 @@ class Store:
         self._database: sqlite3.Connection | None = None
         self._writer: Worker[None] | None = None
         self._unwritten = 0
-        self._count = threading.Lock()
+        self._count = threading.RLock()  # the garbage collector may come while it is held
 
     def open(self) -> Kept:
         """Take the file for this app, bring it to today's schema, and read what is in it.
@@ -194,7 +212,10 @@ class Store:
                 statements += trim(self.bounds, datetime.now(UTC))
                 trim_due = time.monotonic() + TRIM_SECONDS
             try:
-                self._commit(self.path, statements)
+                try:
+                    self._commit(self.path, statements)
+                except _OF_ITS_OWN:  # what else there is must not be lost with it, nor wait for it
+                    self._commit_one_by_one(self.path, batch)
             except sqlite3.Error as error:
                 if self.failure is None:
                     log.error("the state cannot be written to %s (%s); it is tried again", self.path, error)
@@ -202,8 +223,6 @@ class Store:
                 batch = _shortened(batch)
                 time.sleep(RETRY_SECONDS)
                 continue
-            except Exception:  # a value that no file takes: what else there is must not be lost with it
-                self._commit_one_by_one(self.path, statements)
             if self.failure is not None:
                 log.warning("the state is written to %s again", self.path)
                 self.failure = None
@@ -220,12 +239,14 @@ class Store:
         if self.failure is not None:
             log.error("the latest changes of the state are lost: %s", self.failure)
 
-    def _commit_one_by_one(self, path: Path, writes: list[Statement]) -> None:
-        for write in writes:
+    def _commit_one_by_one(self, path: Path, batch: list[_Write]) -> None:
+        """What is done with leaves the batch, so that it is not done again should the next one have to wait."""
+        for write in [one for one in batch if isinstance(one, tuple)]:
             try:
                 self._commit(path, [write])
-            except Exception:
+            except _OF_ITS_OWN:
                 log.exception("a change of the state cannot be written, and is lost")
+            batch.remove(write)
 
     def _gather(self, batch: list[_Write]) -> int:
         """Wait for something to write and take what is there; returns how much of it was put."""

@@ -169,6 +169,7 @@ class Supervisor:
         del self._servers[name]
         self._store.put(drop_server(name))
         self._note(name, "was removed")
+        self.chronicle.forget(name, server.serial)
         await self._store.flush()
 
     # The app's own start and end

@@ -43,6 +43,9 @@ IN_ONE_GO = 200
 QUEUES_TAKE = 0.03
 """The most of the time that is spent on reading the kernel's tables."""
 
+QUEUES_LATE = 1.5
+"""Seconds that may pass between two looks at the queues all the same."""
+
 MOST_EXCEPTIONS = 100
 MOST_ENTRIES = 100
 
@@ -187,12 +190,12 @@ class Watch:
                 await asyncio.sleep(0)
 
     async def _queues(self, now: float) -> None:
-        if now < self._queues_due:
+        if now < self._queues_due and self._supervisor.connections.anybody_waits:
             return
         began = time.monotonic()
         waiters = await self._supervisor.connections.waiting()
         if waiters:
-            self._queues_due = now + (time.monotonic() - began) / QUEUES_TAKE
+            self._queues_due = now + min((time.monotonic() - began) / QUEUES_TAKE, QUEUES_LATE)
         for waiter in waiters:
             if self._waiting.get(waiter.number) != waiter.unread:
                 self._waiting[waiter.number] = waiter.unread

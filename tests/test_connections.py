@@ -404,8 +404,12 @@ def test_who_is_let_in_while_the_tables_are_read_does_not_wait_any_more() -> Non
     roster = Roster()
     here, there = ("127.0.0.1", 8003), ("127.0.0.1", 50001)
     early = inside(roster, ("127.0.0.1", 50000), since=1.0)
+    roster.begin_look()
     late = inside(roster, there, since=3.0)
-    roster.saw_waiting([("one", here, there, 0), ("one", here, early.address, 0), ("two", here, there, 0)], looked=2.0)
+    gone = inside(roster, ("127.0.0.1", 50002), since=3.0)
+    roster.leave(gone)
+    peers = [("one", there), ("one", early.address), ("one", gone.address), ("two", there)]
+    roster.saw_waiting([(server, here, peer, 0) for server, peer in peers], looked=2.0)
     assert {(waiter.server, waiter.address) for waiter in roster.waiters()} == {
         ("one", early.address),  # his port is used again
         ("two", there),

@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from app import blame, store
-from app.adoption import is_news
+from app.adoption import _Logged, is_news
 from app.exceptions import Details, ExceptionLog
 from app.lifecycle import State
 from app.main import create_app
@@ -442,6 +442,68 @@ def test_an_answer_that_was_made_of_the_input_is_not_shown_in_its_place() -> Non
     with pytest.raises(ValueError, match="MARK") as caught:
         fails(None, b"hello")  # type: ignore[arg-type]
     assert blame.input_of(caught.value, marks) == b"hello"
+
+
+async def test_no_thread_is_left_behind_that_could_not_be_started(
+    watched: Supervisor, begin: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await begin("threads")
+    async with await Client.to(server.spec.port) as client:
+        await client.ask(b"x", b"x")
+    await until(lambda: len(server.threads) == 1, "only its own is left")
+
+    def refuses(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as short:
+        short.setattr(threading, "_start_new_thread", refuses)
+        await say(server.spec.port, b"")
+    assert len(server.threads) == 1
+    await until(lambda: server.exceptions == 1, "it is told")
+    async with await Client.to(server.spec.port) as client:
+        await client.ask(b"x", b"x")
+    async with asyncio.timeout(1):
+        await watched.stop(server.name)
+    assert server.exit is not None
+    assert server.exit.reason == "stopped"
+
+
+async def misspeaks(listener: socket.socket, options: object) -> None:
+    listener.setblocking(False)
+    connection, _ = await asyncio.get_running_loop().sock_accept(listener)
+    with connection:
+        logging.getLogger("servers.misspeaks").info("%d clients", "many")
+        await asyncio.get_running_loop().sock_sendall(connection, b"went on")
+    await asyncio.Event().wait()
+
+
+async def test_a_mistake_in_a_log_line_does_not_hurt_who_wrote_it(
+    watched: Supervisor, begin: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    monkeypatch.setattr(logging.getLogger("servers.misspeaks"), "propagate", False)
+    net = next(handler for handler in logging.getLogger().handlers if type(handler).__name__ == "_Logged")
+    logging.getLogger("servers.misspeaks").addHandler(net)
+    server = await begin(misspeaks)
+    async with await Client.to(server.spec.port) as client:
+        assert await client.receive(7) == b"went on"
+    logging.getLogger("servers.misspeaks").removeHandler(net)
+    assert server.exceptions == 0
+
+
+def test_the_net_takes_no_lock_that_others_could_wait_for() -> None:
+    assert _Logged().lock is None
+
+
+async def test_what_the_garbage_collector_brings_waits_its_turn(begin: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may come while a lock is held that its handling needs, here or in another thread."""
+    server = await begin("asyncio")
+    task = asyncio.get_running_loop().create_future()
+    task._echodeck_owner = server._run
+    asyncio.get_running_loop().call_exception_handler({"message": "m", "exception": ValueError(), "future": task})
+    assert server.exceptions == 0
+    await asyncio.sleep(0)
+    assert server.exceptions == 1
 
 
 async def logs_and_dies(listener: socket.socket, options: object) -> None:

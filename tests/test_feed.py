@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
@@ -15,8 +16,8 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
+from app import backlog, protocol, streams
 from app import feed as feed_module
-from app import protocol, streams
 from app.feed import TOPICS, Event, Feed, Wanted
 from app.protocol import BoundedHttp
 from app.settings import Settings
@@ -325,6 +326,33 @@ async def test_without_followers_nothing_is_done(feed: Feed, watched: Supervisor
         await client.ask(b"x", b"x")
         assert watched.roster.news is None
         assert "feed" not in {task.get_name() for task in asyncio.all_tasks()}
+
+
+async def test_a_slow_look_at_the_queues_does_not_blind_the_feed_for_long(
+    feed: Feed, watched: Supervisor, begin: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = backlog.read
+
+    def slowly(ports: Any) -> Any:
+        time.sleep(0.3)
+        return read(ports)
+
+    server = await begin("blocking")
+    async with following(feed) as follower:
+        async with await Client.to(server.spec.port):
+            monkeypatch.setattr(backlog, "read", slowly)
+            async with await Client.to(server.spec.port):
+                await follower.hear_until(lambda state: len(state["connection"]) == 2, "one waits")
+                monkeypatch.undo()
+            began = time.monotonic()
+            async with await Client.to(server.spec.port) as third:
+                port = third.socket.getsockname()[1]
+                await follower.hear_until(
+                    lambda state: any(row["peer"].endswith(f":{port}") for row in state["connection"].values()),
+                    "another waits",
+                )
+            assert time.monotonic() - began < 5
+        await follower.hear_until(lambda state: not state["connection"], "all have left")
 
 
 async def test_topics_and_a_server_narrow_it_down(feed: Feed, watched: Supervisor, begin: Start) -> None:

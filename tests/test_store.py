@@ -355,6 +355,29 @@ async def test_a_value_that_no_file_takes_is_lost_alone(tmp_path: Path, caplog: 
     assert caplog.text.count("is lost") == 2
 
 
+async def test_what_fails_whenever_it_is_tried_holds_nothing_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = await keep(tmp_path / "state", put_entry(entry(1)), put_entry(entry(1)), put_server(ONE))
+    assert (len(kept.journal), kept.servers) == (1, [ONE])
+    assert "UNIQUE" in caplog.text
+
+
+async def test_ids_go_on_after_the_highest_even_if_the_file_has_lost_count(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    await keep(path, put_entry(entry(7)), put_exception(caught(9)))
+    spoil("DELETE FROM sqlite_sequence")(path)
+    kept = await keep(path)
+    assert (kept.last_entry, kept.last_exception) == (7, 9)
+
+
+def test_of_what_cannot_be_written_only_the_latest_is_held() -> None:
+    batch: list[module._Write] = [put_exception(caught(id % 10, count=id)) for id in range(50_000)]
+    batch += [put_server(ONE), drop_server("one"), put_server(TWO), put_server(ONE)]
+    kept = module._shortened(batch)
+    assert kept == [*batch[49_990:50_000], drop_server("one"), put_server(TWO), put_server(ONE)]
+
+
 async def test_history_is_given_up_before_what_should_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_UNWRITTEN", 10)
     path = tmp_path / "state"
