@@ -153,6 +153,10 @@ class _Logged(logging.Handler):
     def createLock(self) -> None:  # noqa: N802  # as logging has it
         self.lock = None
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        self.emit(record)
+        return True
+
     def emit(self, record: logging.LogRecord) -> None:
         try:
             self._bring(record)

@@ -492,7 +492,9 @@ async def test_a_mistake_in_a_log_line_does_not_hurt_who_wrote_it(
 
 
 def test_the_net_takes_no_lock_that_others_could_wait_for() -> None:
-    assert _Logged().lock is None
+    net = _Logged()
+    assert net.lock is None
+    assert net.handle(logging.makeLogRecord({"msg": "of nobody's"}))
 
 
 async def test_what_the_garbage_collector_brings_waits_its_turn(begin: Start, monkeypatch: pytest.MonkeyPatch) -> None:
