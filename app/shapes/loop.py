@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from app.sampler import SPAN, Place, Sampler
+from app.sampler import SPAN, Lag, Place, Sampler
 from app.server import Server
 from app.tasks import Running
 
@@ -20,6 +20,10 @@ class LagShape(BaseModel):
     p50: float
     p99: float
     max: float
+
+    @classmethod
+    def of(cls, lag: Lag) -> LagShape:
+        return cls.model_construct(p50=round(lag.p50, 3), p99=round(lag.p99, 3), max=round(lag.max, 3))
 
 
 class PlaceShape(BaseModel):
@@ -53,14 +57,12 @@ class LoopShape(BaseModel):
 
     @classmethod
     def of(cls, sampler: Sampler, servers: Iterable[Server]) -> LoopShape:
-        lag = sampler.lag()
-        shares = sampler.shares()
         at_rest = {server.name: 0.0 for server in servers if server.task and server.variant.runs_on == "loop"}
         return cls.model_construct(
             seconds=SPAN,
-            lag_ms=LagShape.model_construct(p50=round(lag.p50, 3), p99=round(lag.p99, 3), max=round(lag.max, 3)),
-            share={name: round(share, 4) for name, share in (at_rest | shares).items()},
-            threads={name: round(share, 4) for name, share in sampler.thread_shares().items()},
+            lag_ms=LagShape.of(sampler.lag()),
+            share=_rounded(at_rest | sampler.shares()),
+            threads=_rounded(sampler.thread_shares()),
             stalled=sampler.stalled,
             stalls=[
                 StallShape.model_construct(
@@ -85,13 +87,17 @@ class LoopNow(BaseModel):
 
     @classmethod
     def of(cls, sampler: Sampler) -> LoopNow:
-        whole = LoopShape.of(sampler, ())
+        shares, threads = _rounded(sampler.shares()), _rounded(sampler.thread_shares())
         return cls.model_construct(
-            lag_ms=whole.lag_ms,
-            share={name: share for name, share in whole.share.items() if share},
-            threads={name: share for name, share in whole.threads.items() if share},
-            stalled=whole.stalled,
+            lag_ms=LagShape.of(sampler.lag()),
+            share={name: share for name, share in shares.items() if share},
+            threads={name: share for name, share in threads.items() if share},
+            stalled=sampler.stalled,
         )
+
+
+def _rounded(shares: dict[str, float]) -> dict[str, float]:
+    return {name: round(share, 4) for name, share in shares.items()}
 
 
 class TaskShape(BaseModel):
