@@ -2,6 +2,7 @@
 
 from fastapi import Request
 
+from app.errors import Unknown
 from app.supervisor import Supervisor
 
 
@@ -16,6 +17,11 @@ def known_server(request: Request, name: str | None) -> None:
     Raises:
         Unknown: there is none.
     """
+    if name is None:
+        return
     found = supervisor(request)
-    if name is not None and not found.chronicle.exceptions(server=name) and not found.chronicle.entries(server=name):
+    try:
         found.server(name)
+    except Unknown:
+        if not found.chronicle.exceptions(server=name) and not found.chronicle.entries(server=name):
+            raise
