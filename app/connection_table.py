@@ -32,7 +32,9 @@ class ConnectionTable:
 
     async def page(self, after: int, limit: int, server: str | None = None) -> list[Client | Waiter]:
         """Up to so many with higher numbers than ``after``, in the order of their numbers."""
-        found: list[Client | Waiter] = [*self._roster.clients(), *await self.waiting()]
+        found: list[Client | Waiter] = [*self._roster.clients()]
+        if server is None or server in self._queues().values():  # else nobody waits who is asked for
+            found += await self.waiting()
         found = [one for one in found if one.number > after and (server is None or one.server == server)]
         found.sort(key=lambda one: one.number)
         return found[:limit]
