@@ -35,8 +35,9 @@ async def main() -> None:
         for client in clients:
             client.connect(("127.0.0.1", server.spec.port))
             await asyncio.sleep(0)
-        while server.tally.open < COUNT:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(30):
+            while server.tally.open < COUNT:
+                await asyncio.sleep(0.01)
         for inside in server.clients:
             inside.look()
         gc.collect()
