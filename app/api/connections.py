@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from app.api.context import supervisor
-from app.api.paging import After, Limit, cursor, position
+from app.api.paging import After, Limit, cut, position
 from app.api.problems import responses
 from app.api.streams import EVENT_STREAM
 from app.errors import ForeignOrigin, Invalid, NotAccepted, ReadOnly, TooManyStreams, Unknown
@@ -30,9 +30,9 @@ async def list_connections(
     start = position("connections", after)
     if server is not None:
         found.server(server)
-    page = await found.connections.page(start, limit + 1, server)
-    following = cursor("connections", page[limit - 1].number) if len(page) > limit else None
-    rows = (ConnectionShape.of(one, found.roster) for one in page[:limit])
+    more = await found.connections.page(start, limit + 1, server)
+    page, following = cut("connections", more, limit, lambda one: one.number)
+    rows = (ConnectionShape.of(one, found.roster) for one in page)
     return Connections.model_construct(items=[row for row in rows if row is not None], next=following)
 
 

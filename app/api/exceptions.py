@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 
 from app.api.context import known_server, supervisor
-from app.api.paging import After, Limit, cursor, position
+from app.api.paging import After, Limit, cut, position
 from app.api.problems import responses
 from app.errors import ForeignOrigin, Invalid, ReadOnly, Unknown
 from app.shapes.happenings import Entries, EntryShape, Exceptions, ExceptionShape
@@ -25,8 +25,8 @@ async def list_exceptions(
     known_server(request, server)
     chronicle = supervisor(request).chronicle
     found = chronicle.exceptions(position("exceptions", after) or None, server)
-    following = cursor("exceptions", found[limit - 1].id) if len(found) > limit else None
-    items = [ExceptionShape.of(record) for record in found[:limit]]
+    page, following = cut("exceptions", found, limit, lambda record: record.id)
+    items = [ExceptionShape.of(record) for record in page]
     await chronicle.shown()
     return Exceptions.model_construct(items=items, next=following)
 
@@ -54,7 +54,7 @@ async def list_journal(request: Request, server: OfServer = None, limit: Limit =
     known_server(request, server)
     chronicle = supervisor(request).chronicle
     found = chronicle.entries(position("journal", after) or None, server)
-    following = cursor("journal", found[limit - 1].id) if len(found) > limit else None
-    items = [EntryShape.of(entry) for entry in found[:limit]]
+    page, following = cut("journal", found, limit, lambda entry: entry.id)
+    items = [EntryShape.of(entry) for entry in page]
     await chronicle.shown()
     return Entries.model_construct(items=items, next=following)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Sequence
 from hashlib import blake2s
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Query
 
 from app.errors import Invalid
+
+T = TypeVar("T")
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="Most items in one answer.")]
 After = Annotated[str | None, Query(description="The `next` of an earlier answer.", max_length=200)]
@@ -19,6 +22,12 @@ def cursor(kind: str, position: int) -> str:
     """Has a checksum, so that one which somebody made up is told from ours; it keeps nothing secret."""
     text = f"{kind}:{position}".encode()
     return urlsafe_b64encode(text + b":" + blake2s(text, digest_size=4).digest()).decode().rstrip("=")
+
+
+def cut(kind: str, found: Sequence[T], limit: int, place: Callable[[T], int]) -> tuple[Sequence[T], str | None]:
+    """The first so many of what was found, and the cursor for what follows them, if anything does."""
+    page = found[:limit]
+    return page, cursor(kind, place(page[-1])) if len(found) > limit else None
 
 
 def position(kind: str, after: str | None) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from app.api.context import supervisor
-from app.api.paging import After, Limit, cursor, position
+from app.api.paging import After, Limit, cut, position
 from app.api.problems import responses
 from app.errors import (
     BodyTooLarge,
@@ -38,8 +38,7 @@ CANNOT_LISTEN = (PortTaken, PortNotAllowed, HostNotAllowed, OutOfDescriptors, Sh
 async def list_servers(request: Request, limit: Limit = 1000, after: After = None) -> Servers:
     """All servers, in the order of their creation."""
     found = supervisor(request).servers(position("servers", after))
-    page = found[:limit]
-    following = cursor("servers", page[-1].serial) if len(found) > limit else None
+    page, following = cut("servers", found, limit, lambda server: server.serial)
     items = [ServerShape.of(server) for server in page]
     await supervisor(request).chronicle.shown()
     return Servers.model_construct(items=items, next=following)
