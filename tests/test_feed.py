@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
-import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -13,85 +11,19 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from fastapi import FastAPI
 
-from app import backlog, protocol, streams
+from app import backlog
 from app import feed as feed_module
 from app.feed import TOPICS, Event, Feed, Wanted
-from app.protocol import BoundedHttp
-from app.settings import Settings
 from app.shapes.connections import ConnectionShape
 from app.supervisor import Supervisor
-from app.view import Change, View
 from tests.conftest import Start
 from tests.helpers import PATIENCE, Client, until
 
 State = dict[str, dict[str, Any]]
 
 KINDS = {topic: kind for topic, kind in TOPICS.items() if topic != "loop"}
-
-
-# The view
-
-
-def apply(state: dict[str, str], changes: list[Change]) -> None:
-    for change in changes:
-        if change.data is None:
-            del state[change.key]  # it was there
-        else:
-            state[change.key] = change.data
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_whoever_hears_every_change_knows_everything(seed: int) -> None:
-    chance = random.Random(seed)
-    view = View(most_gone=10_000)
-    followers: list[tuple[int, dict[str, str]]] = [(0, {})]
-    for step in range(300):
-        key = str(chance.randrange(20))
-        if chance.random() < 0.3:
-            view.drop("thing", key)
-        else:
-            view.put("thing", key, None, str(chance.randrange(3)))
-        truth = {change.key: change.data for change in view.all()}
-        if chance.random() < 0.1:
-            followers.append((view.latest, dict(truth)))  # type: ignore[arg-type]
-        for at, (heard, state) in enumerate(followers):
-            if chance.random() < 0.2 or step == 299:
-                changes = view.since(heard)
-                assert changes is not None
-                assert all(change.number > heard for change in changes)
-                assert len({change.key for change in changes}) == len(changes)  # each but once
-                gone = [change for change in changes if change.data is None and change.key not in state]
-                apply(state, [change for change in changes if change not in gone])
-                assert state == truth
-                followers[at] = (view.latest, state)
-
-
-def test_what_did_not_change_is_no_change() -> None:
-    view = View()
-    view.put("thing", "a", None, "1")
-    view.put("thing", "a", None, "1")
-    view.drop("thing", "b")
-    assert (view.latest, view.keys("thing")) == (1, {"a"})
-
-
-def test_whoever_heard_too_little_or_of_the_future_must_begin_anew() -> None:
-    view = View(most_gone=2)
-    for number in range(5):
-        view.put("thing", str(number), None, "")
-    assert view.since(6) is None
-    assert view.since(5) == []
-    for number in range(3):
-        view.drop("thing", str(number))  # 6, 7, 8; of these, the first is forgotten
-    assert view.since(5) is None
-    assert [change.number for change in view.since(6) or []] == [7, 8]
-    view.keep("thing", 1)
-    assert view.since(6) is None
-
-
-# Following
 
 
 class Follower:
@@ -393,127 +325,3 @@ async def test_the_journal_and_exceptions_of_a_snapshot_are_bounded(
         await follower.hear_until(lambda state: "800" in state["journal"], "more was said")
     async with following(feed, heard) as back:  # more was said meanwhile than is remembered
         assert back.events[0].name == "snapshot"
-
-
-# As Server-Sent Events, over HTTP
-
-
-@asynccontextmanager
-async def served(app: FastAPI) -> AsyncIterator[int]:
-    """The app behind a real socket; yields its port."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        sock.listen()
-        config = uvicorn.Config(app, http=BoundedHttp, lifespan="off", log_config=None, timeout_graceful_shutdown=1)
-        server = uvicorn.Server(config)
-        serving = asyncio.create_task(server._serve([sock]))
-        try:
-            yield sock.getsockname()[1]
-        finally:
-            server.should_exit = True
-            await serving
-
-
-async def read_events(lines: AsyncIterator[str], count: int) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = []
-    fields: dict[str, str] = {}
-    async with asyncio.timeout(PATIENCE):
-        async for line in lines:
-            if line:
-                name, _, value = line.partition(": ")
-                fields[name] = value
-            elif "data" in fields:
-                found.append(fields)
-                fields = {}
-                if len(found) == count:
-                    break
-            else:
-                fields = {}
-    return found
-
-
-async def test_the_stream_is_server_sent_events_and_goes_on_where_it_was(app: FastAPI, begin: Start) -> None:
-    async with served(app) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
-        async with http.stream("GET", "/events") as stream:
-            assert stream.headers["content-type"] == "text/event-stream; charset=utf-8"
-            assert stream.headers["cache-control"] == "no-store"
-            (snapshot,) = await read_events(stream.aiter_lines(), 1)
-            assert (snapshot["event"], json.loads(snapshot["data"])["servers"]) == ("snapshot", [])
-        server = await begin("asyncio")
-        for query, headers in (("", {"last-event-id": snapshot["id"]}), (f"?heard={snapshot['id']}", {})):
-            async with http.stream("GET", f"/events{query}", headers=headers) as stream:
-                events = await read_events(stream.aiter_lines(), 3)
-                assert "snapshot" not in {event["event"] for event in events}
-                assert server.name in {json.loads(event["data"]).get("name") for event in events}
-        async with http.stream("GET", "/events?topics=servers") as stream:
-            (snapshot,) = await read_events(stream.aiter_lines(), 1)
-            assert list(json.loads(snapshot["data"])) == ["servers"]
-        head = await http.head("/events")
-        assert (head.status_code, head.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
-    await until(lambda: app.state.streams.open == 0 and app.state.feed.followers == 0, "all are let go")
-
-
-@pytest.mark.parametrize(
-    ("query", "status"), [("topics=servers,weather", 422), ("topics=", 422), ("server=nobody", 404)]
-)
-async def test_what_cannot_be_followed_is_refused(api: httpx.AsyncClient, query: str, status: int) -> None:
-    assert (await api.get(f"/events?{query}")).status_code == status
-
-
-@pytest.mark.parametrize("settings", [Settings(state=":memory:", streams=2)])
-async def test_no_more_streams_than_the_setting_allows(app: FastAPI, settings: Settings) -> None:
-    async with (
-        served(app) as port,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
-        http.stream("GET", "/events") as one,
-    ):
-        first = one.aiter_lines()  # held: without it, the stream is closed
-        await read_events(first, 1)
-        async with http.stream("GET", "/events") as two:
-            second = two.aiter_lines()
-            await read_events(second, 1)
-            refused = await http.get("/events")
-            assert (refused.status_code, refused.json()["type"]) == (503, "/problems/too-many-streams")
-            assert refused.json()["limit"] == 2
-        await until(lambda: app.state.streams.open == 1, "the second is let go")
-        async with http.stream("GET", "/events") as again:
-            assert again.status_code == 200
-
-
-async def test_a_reader_who_takes_nothing_is_dropped_and_told_why(
-    app: FastAPI, begin: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(streams, "SECONDS_TO_TAKE", 0.2)
-    monkeypatch.setattr(protocol, "SECONDS_FOR_LAST_WORDS", 1.0)
-    for number in range(100):
-        app.state.supervisor.chronicle.note("somebody", "x" * 900 + str(number))
-    async with served(app) as port:
-        for reads_on in (True, False):
-            with socket.socket() as slow:
-                slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-                slow.setblocking(False)
-                loop = asyncio.get_running_loop()
-                await loop.sock_connect(slow, ("127.0.0.1", port))
-                await loop.sock_sendall(slow, b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-                dropped = app.state.streams.dropped
-                until_full = asyncio.create_task(chatter(app.state.supervisor))
-                await until(lambda: app.state.streams.dropped == dropped + 1, "he is dropped")  # noqa: B023
-                until_full.cancel()
-                await until(lambda: app.state.streams.open == 0, "nothing is kept for him")
-                if reads_on:
-                    received = b""
-                    async with asyncio.timeout(PATIENCE):
-                        while data := await loop.sock_recv(slow, 65536):
-                            received += data
-                    assert b'event: dropped\ndata: {"reason":"nothing was taken for 0.2 s"}\n\n' in received
-                    assert received.endswith(b"\r\n0\r\n\r\n")
-                else:
-                    await until(lambda: not [t for t in asyncio.all_tasks() if "run_asgi" in str(t)], "it is over")
-    assert "dropped a reader of /events" in caplog.text
-
-
-async def chatter(supervisor: Supervisor) -> None:
-    while True:
-        for number in range(100):
-            supervisor.chronicle.note("somebody", "x" * 900 + str(number))
-        await asyncio.sleep(0.05)

@@ -23,7 +23,7 @@ from servers import Connection, Variant
 from servers._witness import TappedConnection
 from tests.conftest import VARIANTS, Start
 from tests.helpers import PATIENCE, Client, until
-from tests.test_feed import served
+from tests.test_streams import served
 
 keeps_clients = pytest.mark.parametrize(
     "variant", [v for v in VARIANTS.values() if v.wire.answers != "nothing"], ids=lambda variant: variant.name
