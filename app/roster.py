@@ -105,6 +105,11 @@ class Waiter:
     local: Address
     since: float
     unread: int
+    seen: float = 0.0
+
+
+ON_THE_SILL = 2.0
+"""Seconds for which one who has left the queue may still turn out to have been let in."""
 
 
 class Roster:
@@ -120,6 +125,7 @@ class Roster:
         self.news: deque[tuple[bool, Client]] | None = None
         self._clients: dict[int, Client] = {}
         self._looking = False
+        self._on_the_sill: dict[tuple[str, Address], Waiter] = {}
         self._waiters: dict[tuple[str, Address], Waiter] = {}
         self._let_in: set[tuple[str, Address]] = set()
         self._numbers = itertools.count(1)
@@ -130,8 +136,9 @@ class Roster:
         waiter = None
         if self._looking:
             self._let_in.add((server, address[:2]))
-        if self._waiters:
-            waiter = self._waiters.pop((server, address[:2]), None)
+        if self._waiters or self._on_the_sill:
+            key = (server, address[:2])
+            waiter = self._waiters.pop(key, None) or self._on_the_sill.pop(key, None)
         number = waiter.number if waiter else next(self._numbers)
         client = Client(number, server, connection, address, since, books)
         connection.client = self._clients[number] = client
@@ -196,8 +203,11 @@ class Roster:
             waiter = self._waiters.get((server, peer))
             if waiter is None:
                 waiter = Waiter(next(self._numbers), server, peer, local, looked, unread)
-            waiter.unread = unread
+            waiter.unread, waiter.seen = unread, looked
             seen[server, peer] = waiter
+        # Who is missing may have been accepted by the kernel this moment, and be about to enter in another thread.
+        known = [*tuple(self._on_the_sill.items()), *tuple(self._waiters.items())]
+        self._on_the_sill = {key: one for key, one in known if key not in seen and looked - one.seen < ON_THE_SILL}
         self._waiters = seen  # before those are left out who were let in: who is let in next finds himself here
         for one in tuple(self._let_in):
             seen.pop(one, None)

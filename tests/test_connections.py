@@ -428,3 +428,15 @@ def test_a_waiter_keeps_his_number_from_look_to_look_and_when_he_enters() -> Non
     assert (waiter.unread, roster.find(roster.id(waiter.number))) == (5, waiter)
     client = inside(roster, there, since=2.0)
     assert (client.number, roster.waiters()) == (waiter.number, [])
+
+
+def test_who_left_the_queue_and_is_about_to_enter_keeps_his_number() -> None:
+    roster = Roster()
+    there = ("127.0.0.1", 50001)
+    roster.saw_waiting([("one", ("127.0.0.1", 8003), there, 0)], looked=1.0)
+    (waiter,) = roster.waiters()
+    for looked in (2.0, 2.5):  # accepted by the kernel, and not yet announced by his thread
+        roster.begin_look()
+        roster.saw_waiting([], looked)
+    assert roster.waiters() == []
+    assert inside(roster, there, since=2.0).number == waiter.number
