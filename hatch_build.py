@@ -10,11 +10,17 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 FILES = {
-    "swagger-ui": (
-        "swagger-ui-dist",
-        ("swagger-ui.css", "swagger-ui-bundle.js", "LICENSE", "NOTICE"),
+    "lit-html": (
+        "lit-html",
+        ("lit-html.js", "directive.js", "directive-helpers.js", "async-directive.js", "directives/*.js", "LICENSE"),
     ),
+    "swagger-ui": ("swagger-ui-dist", ("swagger-ui.css", "swagger-ui-bundle.js", "LICENSE", "NOTICE")),
+    "uplot": ("uplot", ("dist/uPlot.esm.js", "dist/uPlot.min.css", "LICENSE")),
+    "virtual-core": ("@tanstack/virtual-core", ("dist/esm/*.js", "LICENSE")),
+    "xterm": ("@xterm/xterm", ("lib/xterm.mjs", "css/xterm.css", "LICENSE")),
+    "xterm-addon-fit": ("@xterm/addon-fit", ("lib/addon-fit.mjs", "LICENSE")),
 }
+"""By the folder's name in static/vendor/: the package, and what of it the page loads."""
 
 
 class VendorHook(BuildHookInterface):
@@ -39,7 +45,9 @@ class VendorHook(BuildHookInterface):
             raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
         shutil.rmtree(vendor, ignore_errors=True)
         for name, (package, files) in FILES.items():
-            (vendor / name).mkdir(parents=True)
-            for file in files:
-                shutil.copy(root / "node_modules" / package / file, vendor / name / file)
+            source = root / "node_modules" / package
+            for file in (found for pattern in files for found in sorted(source.glob(pattern))):
+                target = vendor / name / file.relative_to(source)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, target)
         stamp.write_text(lock)
