@@ -29,7 +29,7 @@ MOST_DISCARDED = 64 * 1024 * 1024
 class Gate:
     """``login`` makes the page that a browser is shown where a program gets 401 as a problem."""
 
-    def __init__(self, app: ASGIApp, rules: Rules, login: Callable[[], Response]) -> None:
+    def __init__(self, app: ASGIApp, rules: Rules, login: Callable[[Scope], Response]) -> None:
         self._app = app
         self._rules = rules
         self._login = login
@@ -67,7 +67,7 @@ class Gate:
             await self._app(scope, receive, send_with_headers)
         except Refusal as refusal:
             wants_page = isinstance(refusal, TokenRequired) and "text/html" in headers.get("accept", "")
-            await _answer(self._login() if wants_page else response(refusal), scope, receive, send_with_headers)
+            await _answer(self._login(scope) if wants_page else response(refusal), scope, receive, send_with_headers)
         except asyncio.CancelledError:  # the server does this, and only at its end, to requests that take too long
             if begun:
                 return

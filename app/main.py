@@ -6,7 +6,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Request
 from fastapi.staticfiles import StaticFiles
 
 from app import __version__, pages
@@ -66,6 +66,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(router, dependencies=[] if router is pages.router else [Depends(problems.known_parameters)])
     app.add_api_websocket_route("/{path:path}", problems.nowhere)
     app.mount("/static", StaticFiles(directory=pages.ROOT / "static"), name="static")
-    app.add_middleware(Gate, rules=rules, login=lambda: pages.login_page(401))
+    app.add_middleware(Gate, rules=rules, login=lambda scope: pages.login_page(Request(scope), 401))
     problems.describe(app)
     return app

@@ -27,7 +27,8 @@ COOKIE = "echodeck"
 """What our cookies' names begin with; the page's port follows, as a host's ports share its cookies."""
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-OPEN_PATHS = frozenset({"/healthz", "/readyz", "/login", "/logout"})
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/login", "/logout", "/ui/choose"})
+OPEN_FOLDERS = ("/static/", "/ui/words/")
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 RESPONSE_HEADERS = {
@@ -82,7 +83,7 @@ class Rules:
         changes = method not in SAFE_METHODS
         if changes:
             self._check_origin(headers, name, port)
-        if path in OPEN_PATHS or path.startswith("/static/"):
+        if path in OPEN_PATHS or path.startswith(OPEN_FOLDERS):
             return "viewer"
         role = self.role(headers)
         if role is None:

@@ -1,0 +1,111 @@
+"""The dashboard, and what its forms do without JavaScript."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, Response
+from pydantic import ValidationError
+
+from app.api.context import supervisor
+from app.api.problems import explain
+from app.errors import Refusal, Unknown
+from app.pages.page import PageRoute, page
+from app.pages.visitor import to
+from app.shapes.happenings import ExceptionShape
+from app.shapes.servers import ServerShape
+from app.spec import Limits, ServerSpec
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=PageRoute)
+
+DEFAULTS = {"variant": "asyncio", "port": "", "name": "", "host": "127.0.0.1"} | {
+    name: "" if field.default is None else str(getattr(field.default, "value", field.default))
+    for name, field in Limits.model_fields.items()
+}
+"""The form's fields, as text."""
+
+NUMBERS = {
+    "port": int,
+    "backlog": int,
+    "max_connections": int,
+    "idle_timeout": float,
+    "recv_size": int,
+    "max_buffer": int,
+}
+LATEST = 12
+
+
+@router.get("/")
+async def show_dashboard(request: Request) -> Response:
+    return await dashboard(request)
+
+
+@router.get("/docs")
+async def show_api(request: Request) -> Response:
+    return await page(request, "docs.html", {})
+
+
+@router.post("/ui/servers")
+async def start_one(request: Request) -> Response:
+    data = await request.form()
+    form = {field: str(data.get(field, "")).strip() for field in DEFAULTS}
+    given: dict[str, Any] = {"port": 0}
+    for field, text in form.items():
+        if field == "nodelay":
+            given[field] = text.lower() != "false"
+        elif text:
+            given[field] = _number(text, NUMBERS[field]) if field in NUMBERS else text
+    try:
+        await supervisor(request).create(ServerSpec.model_validate(given))
+    except ValidationError as error:
+        problem = explain({**one, "loc": ("body", *one["loc"])} for one in error.errors())
+        return await dashboard(request, problem.status, problem, form)
+    except Refusal as refusal:
+        return await dashboard(request, refusal.status, refusal, form)
+    return to("/")
+
+
+@router.post("/ui/servers/{name}/{action}")
+async def act(request: Request, name: str, action: str) -> Response:
+    found = supervisor(request)
+    actions = {"start": found.start, "stop": found.stop, "restart": found.restart, "remove": found.remove}
+    try:
+        if action not in actions:
+            raise Unknown(f"A server takes no {action!r}.", what="action")
+        await actions[action](name)
+    except Refusal as refusal:
+        return await dashboard(request, refusal.status, refusal)
+    return to("/")
+
+
+async def dashboard(
+    request: Request, status: int = 200, problem: Refusal | None = None, form: dict[str, str] | None = None
+) -> Response:
+    found = supervisor(request)
+    values = {
+        "variants": list(found.variants.values()),
+        "titles": {variant.name: variant.title for variant in found.variants.values()},
+        "servers": [ServerShape.of(server) for server in found.servers()],
+        "latest": found.chronicle.entries()[:LATEST],
+        "exceptions": _latest_exceptions(request),
+        "problem": problem,
+        "form": DEFAULTS | (form or {}),
+        "defaults": DEFAULTS,
+    }
+    return await page(request, "dashboard.html", values, status)
+
+
+def _latest_exceptions(request: Request) -> dict[str, ExceptionShape]:
+    """Of each server the latest, as far as it is among those that a page holds."""
+    latest: dict[str, ExceptionShape] = {}
+    for record in supervisor(request).chronicle.exceptions()[:100]:
+        latest.setdefault(record.server, ExceptionShape.of(record))
+    return latest
+
+
+def _number(text: str, kind: type[int] | type[float]) -> Any:
+    """The number, or the text itself where it is none: the spec says what is wrong with it."""
+    shape = r"[0-9]{1,9}" if kind is int else r"[0-9]{1,9}(\.[0-9]{1,9})?"
+    return kind(text) if re.fullmatch(shape, text, re.ASCII) else text

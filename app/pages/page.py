@@ -1,0 +1,136 @@
+"""What every page has: its language and theme, the header's figures, and an error that a person can read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse, Response
+from fastapi.routing import APIRoute
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+
+from app import figures
+from app.api.context import supervisor
+from app.clock import Clock
+from app.errors import Refusal
+from app.lifecycle import State
+from app.listening import show
+from app.security import Role, Rules
+from app.shapes.loop import LoopNow
+from app.words import LANGUAGES, Words, wanted
+
+PACKAGE = Path(__file__).parent.parent
+ROOT = PACKAGE if (PACKAGE / "templates").is_dir() else PACKAGE.parent
+"""In a checkout the templates lie beside the package, installed they lie in it."""
+
+LANGUAGE, THEME = "echodeck-language", "echodeck-theme"
+"""Cookies with what a reader chose."""
+
+Theme = Literal["auto", "light", "dark"]
+
+
+@pass_context
+def _gettext(context: Context, message: str) -> str:
+    words: Words = context["words"]
+    return words.gettext(message)
+
+
+@pass_context
+def _ngettext(context: Context, one: str, many: str, count: int) -> str:
+    words: Words = context["words"]
+    return words.ngettext(one, many, count)
+
+
+@pass_context
+def _span(context: Context, since: Any) -> str:
+    return figures.span(since, Clock().wall(), context["words"])
+
+
+@pass_context
+def _said(context: Context, sentence: str) -> str:
+    words: Words = context["words"]
+    return words.said(sentence)
+
+
+environment = Environment(
+    loader=FileSystemLoader(ROOT / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    extensions=["jinja2.ext.i18n"],
+)
+environment.install_gettext_callables(_gettext, _ngettext, newstyle=True)  # type: ignore[attr-defined]  # the extension's
+environment.filters.update(figures.FILTERS | {"span": _span, "said": _said, "address": show})
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Who reads: his language, his theme, and what he may do."""
+
+    words: Words
+    theme: Theme
+    role: Role
+
+    @classmethod
+    def of(cls, request: Request) -> Reader:
+        theme: Any = request.cookies.get(THEME)
+        return cls(
+            wanted(request.cookies.get(LANGUAGE), request.headers.get("accept-language", "")),
+            theme if theme in ("light", "dark") else "auto",
+            getattr(request.state, "role", "viewer"),
+        )
+
+
+def bare(request: Request, template: str, values: dict[str, Any], status: int = 200) -> Response:
+    """A page that tells nothing of the app's servers: for those who may not see them."""
+    reader = Reader.of(request)
+    common = {
+        "words": reader.words,
+        "theme": reader.theme,
+        "languages": LANGUAGES,
+        "here": request.url.path if request.method in ("GET", "HEAD") else "/",
+    }
+    html = environment.get_template(template).render(common | values)
+    return HTMLResponse(
+        html, status, headers={"content-language": reader.words.language, "vary": "Accept-Language, Cookie"}
+    )
+
+
+async def page(request: Request, template: str, values: dict[str, Any], status: int = 200) -> Response:
+    """With the header's figures; what it shows of what happened is in the state file by then."""
+    found = supervisor(request)
+    rules: Rules = request.app.state.rules
+    servers = found.servers()
+    common = {
+        "loop": LoopNow.of(found.sampler),
+        "count": len(servers),
+        "running": sum(server.state is State.RUNNING for server in servers),
+        "connections": sum(server.tally.open + server.waiting for server in servers),
+        "guarded": rules.guarded,
+        "may_change": Reader.of(request).role == "owner",
+        "trouble": found.trouble,
+        "problem": None,
+    }
+    response = bare(request, template, common | values, status)
+    await found.chronicle.shown()
+    return response
+
+
+class PageRoute(APIRoute):
+    """A refusal that reaches a page's reader is a page too."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handled(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except Refusal as refusal:
+                return await page(request, "problem.html", {"problem": refusal}, refusal.status)
+
+        return handled

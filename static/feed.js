@@ -1,0 +1,134 @@
+// What the app tells as it happens (`GET /events`): one stream for the whole page, and the latest state of everything
+// it was told. A hidden page lets go of its stream, since a browser opens only six connections to one host; when it is
+// seen again it goes on where it was.
+
+const GAP_MS = 120; // changes within it are told to the page together
+const RETRY_MS = 2000;
+const KEYS = {server: "name", connection: "id", exception: "id", journal: "id"};
+const TOPIC = {server: "servers", connection: "connections", exception: "exceptions", journal: "journal"};
+
+/**
+ * `servers`, `connections`, `exceptions`, `journal` are Maps by name or id, `loop` the latest figures of the loop.
+ * `status` is "connecting", "live" or "lost".
+ */
+class Feed extends EventTarget {
+  servers = new Map();
+  connections = new Map();
+  exceptions = new Map();
+  journal = new Map();
+  loop = null;
+  status = "connecting";
+  #query = null;
+  #heard = null;
+  #source = null;
+  #changes = null;
+  #retry = 0;
+  #followers = new Set();
+
+  constructor() {
+    super();
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.#close() : this.#open()));
+  }
+
+  /** Have these topics told from now on, of one server only where one is named. What is no longer told is forgotten. */
+  want(topics, server) {
+    const query = new URLSearchParams({topics: [...topics].sort().join(","), ...(server && {server})}).toString();
+    if (query === this.#query) return;
+    this.#query = query;
+    this.#heard = null;
+    this.#close();
+    for (const topic of Object.values(TOPIC)) this[topic] = new Map();
+    this.#open();
+  }
+
+  /**
+   * Call `tell(changes)` after each batch of changes, until the function that is returned is called. `changes` has a
+   * Set of keys for each topic, `loop` if that changed, and `snapshot` when everything was told anew.
+   */
+  follow(tell) {
+    this.#followers.add(tell);
+    return () => this.#followers.delete(tell);
+  }
+
+  #open() {
+    if (this.#source || document.hidden || this.#query === null) return;
+    clearTimeout(this.#retry);
+    const heard = this.#heard ? `&heard=${this.#heard}` : "";
+    const source = (this.#source = new EventSource(`/events?${this.#query}${heard}`));
+    source.onopen = () => this.#say("live");
+    source.onerror = () => {
+      this.#say("lost");
+      if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
+      this.#close();
+      this.#retry = setTimeout(() => this.#open(), RETRY_MS);
+    };
+    source.addEventListener("snapshot", (event) => this.#take(event, () => this.#snapshot(JSON.parse(event.data))));
+    source.addEventListener("loop", (event) =>
+      this.#take(event, (changes) => {
+        this.loop = JSON.parse(event.data);
+        changes.loop = true;
+      }),
+    );
+    for (const [kind, key] of Object.entries(KEYS)) {
+      const topic = TOPIC[kind];
+      source.addEventListener(kind, (event) =>
+        this.#take(event, (changes) => {
+          const item = JSON.parse(event.data);
+          this[topic].set(item[key], item);
+          changes[topic].add(item[key]);
+        }),
+      );
+      source.addEventListener(`${kind}-removed`, (event) =>
+        this.#take(event, (changes) => {
+          const gone = JSON.parse(event.data)[key];
+          this[topic].delete(gone);
+          changes[topic].add(gone);
+        }),
+      );
+    }
+  }
+
+  #close() {
+    this.#source?.close();
+    this.#source = null;
+  }
+
+  #take(event, apply) {
+    this.#heard = event.lastEventId;
+    if (!this.#changes) {
+      this.#changes = {loop: false, snapshot: false};
+      for (const topic of Object.values(TOPIC)) this.#changes[topic] = new Set();
+      setTimeout(() => this.#flush(), GAP_MS);
+    }
+    apply(this.#changes);
+  }
+
+  #snapshot(told) {
+    for (const [kind, key] of Object.entries(KEYS)) {
+      const topic = TOPIC[kind];
+      if (!told[topic]) continue;
+      const before = this[topic];
+      this[topic] = new Map(told[topic].map((item) => [item[key], item]));
+      for (const one of [...before.keys(), ...this[topic].keys()]) this.#changes[topic].add(one);
+    }
+    if (told.loop && !Array.isArray(told.loop)) {
+      this.loop = told.loop;
+      this.#changes.loop = true;
+    }
+    this.#changes.snapshot = true;
+  }
+
+  #flush() {
+    const changes = this.#changes;
+    this.#changes = null;
+    for (const tell of this.#followers) tell(changes);
+  }
+
+  #say(status) {
+    if (status === this.status) return;
+    this.status = status;
+    this.dispatchEvent(new Event("status"));
+  }
+}
+
+export const feed = new Feed();

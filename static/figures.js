@@ -1,0 +1,45 @@
+// Figures for people; app/figures.py writes them alike in the first paint.
+import {_, language} from "./words.js";
+
+const grouping = new Intl.NumberFormat("en-US");
+const clock = new Intl.DateTimeFormat(language === "xx" ? "en" : language, {hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false});
+
+/** Seconds from then until now, at least 0. */
+export const secondsSince = (iso) => Math.max(0, (Date.now() - Date.parse(iso)) / 1000);
+
+/** A length of time in the largest unit that fits. */
+export function span(seconds) {
+  if (seconds >= 86400) return _("%(n)s d", {n: Math.floor(seconds / 86400)});
+  if (seconds >= 3600) return _("%(n)s h", {n: Math.floor(seconds / 3600)});
+  if (seconds >= 60) return _("%(n)s min", {n: Math.floor(seconds / 60)});
+  return _("%(n)s s", {n: Math.floor(seconds)});
+}
+
+/** Bytes: 1 kB is 1,000. */
+export function size(count) {
+  if (count < 1000) return `${count} B`;
+  let value = count;
+  let unit;
+  for (unit of ["kB", "MB", "GB", "TB"]) {
+    value /= 1000;
+    if (value < 999.5) break;
+  }
+  return value < 99.95 ? `${value.toFixed(1)} ${unit}` : `${value.toFixed(0)} ${unit}`;
+}
+
+export const percent = (share) =>
+  share > 0 && share < 0.0995 ? `${(share * 100).toFixed(1)} %` : `${(share * 100).toFixed(0)} %`;
+
+export const grouped = (count) => grouping.format(count);
+
+/** The time of day, local. */
+export const timeOfDay = (iso) => clock.format(new Date(iso));
+
+/** Write each `<time data-since>` in it anew: how long ago its `datetime` is. */
+export function tellTimes(root) {
+  for (const time of root.querySelectorAll("time[data-since]")) {
+    const words = span(secondsSince(time.dateTime));
+    const text = time.dataset.since === "ago" ? _("%(span)s ago", {span: words}) : words;
+    if (time.textContent !== text) time.textContent = text;
+  }
+}

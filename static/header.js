@@ -1,0 +1,62 @@
+// The header's figures, whether they are live, and the choice of a theme.
+import {grouped, percent} from "./figures.js";
+import {_} from "./words.js";
+
+const at = (id) => document.getElementById(id);
+
+export function followHeader(feed) {
+  const words = {
+    connecting: _("connecting"),
+    live: _("live"),
+    lost: _("no connection to the app; trying again"),
+  };
+  const tellStatus = () => {
+    at("live").dataset.status = feed.status;
+    write("live-words", words[feed.status]);
+  };
+  feed.addEventListener("status", tellStatus);
+  tellStatus();
+  feed.follow((changes) => {
+    if (changes.loop) tellLoop(feed.loop);
+    if (changes.servers.size) tellCounts(feed.servers);
+  });
+  document.addEventListener("click", chooseTheme);
+}
+
+function tellLoop(loop) {
+  const busy = 1 - (loop.share.idle ?? 0);
+  write("loop-busy", percent(busy));
+  write("loop-lag", `${loop.lag_ms.p99.toFixed(1)} ms`);
+  document.querySelector(".wheel").style.setProperty("--turned", busy);
+}
+
+function tellCounts(servers) {
+  let running = 0;
+  let connections = 0;
+  for (const server of servers.values()) {
+    running += server.state === "running";
+    connections += server.connections.open + server.connections.waiting;
+  }
+  write("count-running", String(running));
+  write("count-servers", String(servers.size));
+  write("count-connections", grouped(connections));
+}
+
+function write(id, text) {
+  const place = at(id);
+  if (place.textContent !== text) place.textContent = text;
+}
+
+function chooseTheme(event) {
+  const link = event.target.closest?.("a[data-theme-choice]");
+  if (!link || event.defaultPrevented) return;
+  event.preventDefault();
+  const theme = link.dataset.themeChoice;
+  document.documentElement.dataset.theme = theme;
+  document.cookie = `echodeck-theme=${theme}; path=/; max-age=31536000; samesite=lax`;
+  for (const other of document.querySelectorAll("a[data-theme-choice]")) {
+    other.toggleAttribute("aria-current", false);
+    if (other === link) other.setAttribute("aria-current", "true");
+  }
+  document.dispatchEvent(new Event("theme"));
+}

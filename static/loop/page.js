@@ -1,0 +1,4 @@
+export function mount(main, feed) {
+  feed.want(["servers", "loop"]);
+  return () => {};
+}

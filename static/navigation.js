@@ -1,0 +1,66 @@
+// Going from page to page without leaving the document, so that terminals stay open: the new page's main part takes the
+// place of the old one's. Whatever goes wrong on the way, the browser does it the ordinary way.
+
+const SWAPPED = ["#main", "nav.pages", ".choices"];
+let leave = () => {};
+let arrive = () => {};
+let shown = location.pathname + location.search;
+let going = 0;
+
+/** `mount(main)` makes a page's main part live, and returns the function that ends that. */
+export function begin(mount) {
+  arrive = async () => {
+    leave = (await mount(document.getElementById("main"))) ?? (() => {});
+  };
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.("a[href]");
+    if (!link || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    const target = new URL(link.href);
+    if (!staysHere(target) || link.target || link.hasAttribute("download")) return;
+    if (target.pathname + target.search === shown && target.hash) return;
+    event.preventDefault();
+    go(link.href);
+  });
+  addEventListener("popstate", () => {
+    if (location.pathname + location.search !== shown) go(location.href, false);
+  });
+  return arrive();
+}
+
+/** Show the page at this address of ours. */
+export async function go(address, push = true) {
+  const target = new URL(address, location.href);
+  const turn = ++going;
+  let page;
+  try {
+    const response = await fetch(target, {headers: {accept: "text/html"}});
+    page = new DOMParser().parseFromString(await response.text(), "text/html");
+  } catch {
+    page = null;
+  }
+  if (turn !== going) return; // somebody clicked elsewhere meanwhile
+  if (!page?.getElementById("main")?.dataset.page) {
+    location.href = target;
+    return;
+  }
+  leave();
+  leave = () => {};
+  if (push) history.pushState(null, "", target);
+  shown = target.pathname + target.search;
+  document.title = page.title;
+  for (const place of SWAPPED) {
+    document.querySelector(place).replaceWith(document.adoptNode(page.querySelector(place)));
+  }
+  const main = document.getElementById("main");
+  main.focus({preventScroll: true});
+  await arrive();
+  const anchor = target.hash && document.getElementById(decodeURIComponent(target.hash.slice(1)));
+  if (anchor) anchor.scrollIntoView();
+  else scrollTo(0, 0);
+}
+
+function staysHere(target) {
+  const {pathname} = target;
+  const ours = pathname === "/" || (pathname.startsWith("/ui/") && pathname !== "/ui/choose");
+  return target.origin === location.origin && ours;
+}

@@ -1,0 +1,33 @@
+// Calls of the app's REST, and its refusals (RFC 9457) as errors.
+import {_, said} from "./words.js";
+
+/** Why a call was not done: `status`, `kind` (the name of the refusal), `field` if one is to blame, `title`, `detail`. */
+export class Problem extends Error {
+  constructor({type = "", title = "", status = 0, detail = "", ...rest}) {
+    super(said(detail));
+    Object.assign(this, rest);
+    this.status = status;
+    this.kind = type.slice(type.lastIndexOf("/") + 1);
+    this.title = said(title);
+    this.detail = said(detail);
+  }
+}
+
+/** The answer's JSON, null where it has none. Throws a Problem, also when nobody answers. */
+export async function call(method, path, body) {
+  let response;
+  try {
+    response = await fetch(path, {
+      method,
+      headers: body === undefined ? {} : {"content-type": "application/json"},
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+  } catch {
+    throw new Problem({title: _("Nobody answers"), detail: _("The app cannot be reached. It may have ended; what it should run is remembered.")});
+  }
+  if (response.ok) return response.status === 204 ? null : response.json();
+  const problem = await response.json().catch(() => ({title: response.statusText, status: response.status}));
+  throw new Problem(problem);
+}
+
+export const serverPath = (name, action = "") => `/servers/${encodeURIComponent(name)}${action && `/${action}`}`;

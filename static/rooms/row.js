@@ -1,0 +1,64 @@
+// A server as a row of the dashboard; templates/rooms.html paints the same first.
+import {grouped, percent, size} from "../figures.js";
+import {html, nothing} from "../lit.js";
+import {_, n_, said} from "../words.js";
+import {door} from "./door.js";
+
+const ALIVE = new Set(["running", "starting", "stopping", "backoff"]);
+const ENDED = new Set(["crashed", "failed", "exited", "backoff"]);
+const STATES = {
+  stopped: _("stopped"),
+  starting: _("starting"),
+  running: _("running"),
+  stopping: _("stopping"),
+  exited: _("exited"),
+  crashed: _("crashed"),
+  backoff: _("waits to restart"),
+  failed: _("failed"),
+};
+
+export const row = (server, title, exception, mayChange) => html`
+  <div class="who">
+    <h3><a href="/ui/servers/${server.name}" translate="no">${server.name}</a></h3>
+    <p>${title}</p>
+  </div>
+  ${state(server)}
+  <p class="address" translate="no">${address(server)}</p>
+  <p class="traffic"><svg class="spark" viewBox="0 0 60 16" preserveAspectRatio="none" aria-hidden="true"><path /></svg> <span><b>${size(server.bytes_in)}</b> ${_("in")}</span></p>
+  ${share(server)}
+  ${door(server.name, server.connections)}
+  ${mayChange ? actions(server) : html`<span class="actions"></span>`}
+  ${trace(server, exception)}`;
+
+export const address = ({host, port}) => (host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`);
+
+export const state = (server) => html`<p class="state"><span class="lamp" aria-hidden="true"></span><b>${STATES[server.state]}</b> <time datetime=${server.since} data-since></time></p>`;
+
+export const share = (server) =>
+  server.loop_share === null
+    ? html`<p class="share"><span class="bar none" aria-hidden="true"></span> ${_("a thread")}</p>`
+    : html`<p class="share"><span class="bar" aria-hidden="true"><i data-share=${Math.round(server.loop_share * 20)}></i></span> ${_("loop")} <b>${percent(server.loop_share)}</b></p>`;
+
+export const actions = (server) => html`<form class="actions" method="post" action="/ui/servers/${server.name}/stop" data-server=${server.name}>
+  ${ALIVE.has(server.state)
+    ? html`${button(server, "stop", _("Stop"))} ${button(server, "restart", _("Restart"))}`
+    : html`${button(server, "start", _("Start"))} ${button(server, "remove", _("Remove"))}`}
+  <a class="button" href="/ui/servers/${server.name}#terminals" data-terminal=${server.name}>${_("Terminal")}<span class="unseen" translate="no"> ${server.name}</span></a>
+</form>`;
+
+const button = (server, action, words) => html`<button formaction="/ui/servers/${server.name}/${action}" data-action=${action}>${words}<span class="unseen" translate="no"> ${server.name}</span></button>`;
+
+function trace(server, exception) {
+  const ended = server.exit && ENDED.has(server.state);
+  if (!server.exceptions && !ended) return nothing;
+  return html`<p class="trace">
+    ${server.exceptions ? html`<a class="trouble" href="/ui/exceptions?server=${server.name}">⚠ ${n_("%(n)s exception", "%(n)s exceptions", server.exceptions, {n: grouped(server.exceptions)})}</a>` : nothing}
+    ${server.exceptions && exception ? cause(exception) : nothing}
+    ${ended ? html`<span>${said(server.exit.message)}</span>` : nothing}
+    ${server.restarts ? html`<span>${n_("restarted once", "restarted %(n)s times", server.restarts)}</span>` : nothing}
+  </p>`;
+}
+
+const cause = (exception) => html`<span translate="no"><code>${exception.type}: ${exception.message}</code></span>
+  ${exception.input === null ? nothing : html`<span>${_("input")} <code translate="no">${exception.input}</code></span>`}
+  <time datetime=${exception.at} data-since="ago"></time>`;

@@ -1,0 +1,29 @@
+// Makes the page live: what every page has, and the script of the page that is shown.
+import {followActions} from "./actions.js";
+import {feed} from "./feed.js";
+import {tellTimes} from "./figures.js";
+import {followHeader} from "./header.js";
+import {begin} from "./navigation.js";
+import {traffic} from "./rooms/traffic.js";
+
+const PAGES = {
+  dashboard: () => import("./dashboard/page.js"),
+  server: () => import("./server/page.js"),
+  exceptions: () => import("./exceptions/page.js"),
+  loop: () => import("./loop/page.js"),
+};
+const ALWAYS = ["servers", "loop"];
+
+document.documentElement.dataset.script = "";
+followHeader(feed);
+followActions();
+traffic.follow(feed);
+setInterval(() => document.hidden || tellTimes(document), 1000);
+begin(async (main) => {
+  const page = await PAGES[main.dataset.page]?.();
+  if (!page) {
+    feed.want(ALWAYS);
+    return () => {};
+  }
+  return page.mount(main, feed);
+});

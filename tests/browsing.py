@@ -1,0 +1,109 @@
+"""A real Chromium on the app's pages: whatever it complains of, and whatever axe finds, fails the test."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.conftest import Program
+
+ROOT = Path(__file__).parent.parent
+AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
+SERIOUS = {"serious", "critical"}
+
+# The violations of the content security policy that the page's own scripts would not tell of.
+TELL_VIOLATIONS = """
+document.addEventListener("securitypolicyviolation", (event) =>
+  console.error(`CSP: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`));
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-background-networking"]
+        )
+        yield browser
+        browser.close()
+
+
+class Deck:
+    """The app in a process of its own, and REST to it."""
+
+    def __init__(self, *options: str, **environment: str) -> None:
+        self.program = Program("--state", ":memory:", *options, **environment)
+        self.url = self.program.url
+        self.rest = httpx.Client(base_url=self.url, timeout=20)
+
+    def start(self, variant: str, **spec: Any) -> dict[str, Any]:
+        answer = self.rest.post("/servers", json={"variant": variant, "port": 0, **spec})
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json())
+
+    def server(self, name: str) -> dict[str, Any]:
+        return dict(self.rest.get(f"/servers/{name}").json())
+
+    def end(self) -> None:
+        self.rest.close()
+        self.program.end()
+
+
+@pytest.fixture
+def deck() -> Iterator[Deck]:
+    made = Deck()
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    """What the browser complains of; a test that expects something takes it out."""
+    return []
+
+
+def open_context(browser: Browser, deck: Deck, complaints: list[str], **options: Any) -> BrowserContext:
+    context = browser.new_context(base_url=deck.url, **{"locale": "en-US", "reduced_motion": "reduce"} | options)
+    context.add_init_script(TELL_VIOLATIONS)
+    ours = urlsplit(deck.url).netloc
+
+    def sent(request: Any) -> None:
+        place = urlsplit(request.url)
+        if place.scheme not in {"data", "blob"} and place.netloc != ours:
+            complaints.append(f"foreign: {request.url}")
+
+    context.on("request", sent)
+    context.on(
+        "console",
+        lambda message: complaints.append(message.text) if message.type in {"error", "warning"} else None,
+    )
+    context.on("weberror", lambda error: complaints.append(str(error.error)))
+    return context
+
+
+@pytest.fixture(params=["light", "dark"])
+def page(request: pytest.FixtureRequest, browser: Browser, deck: Deck, complaints: list[str]) -> Iterator[Page]:
+    """In a theme, which a test may fix with ``@pytest.mark.parametrize("page", ["light"], indirect=True)``."""
+    context = open_context(browser, deck, complaints, color_scheme=request.param)
+    yield context.new_page()
+    context.close()
+    assert complaints == []
+
+
+def serious(page: Page) -> list[str]:
+    """What axe-core finds on the page as it is now, if it is serious."""
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{one['id']}: {one['help']} {json.dumps([node['target'] for node in one['nodes'][:3]])}"
+        for one in found["violations"]
+        if one["impact"] in SERIOUS
+    ]
