@@ -37,7 +37,7 @@ export const state = (server) => html`<p class="state"><span class="lamp" aria-h
 export const share = (server) =>
   server.loop_share === null
     ? html`<p class="share"><span class="bar none" aria-hidden="true"></span> ${_("a thread")}</p>`
-    : html`<p class="share"><span class="bar" aria-hidden="true"><i data-share=${Math.round(server.loop_share * 20)}></i></span> ${_("loop")} <b>${percent(server.loop_share)}</b></p>`;
+    : html`<p class="share"><svg class="bar" viewBox="0 0 20 1" preserveAspectRatio="none" aria-hidden="true"><rect width=${Math.round(server.loop_share * 20)} height="1" /></svg> ${_("loop")} <b>${percent(server.loop_share)}</b></p>`;
 
 export const actions = (server) => html`<form class="actions" method="post" action="/ui/servers/${server.name}/stop" data-server=${server.name}>
   ${ALIVE.has(server.state)
