@@ -39,13 +39,17 @@ TOPICS = {
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a follower wants to hear of; ``server`` narrows what belongs to a server down to one."""
+    """What a follower wants to hear of; ``server`` narrows what belongs to a server down to one, except for what he
+    wants to hear of ``everywhere``."""
 
     kinds: frozenset[str] = frozenset(TOPICS.values())
     server: str | None = None
+    everywhere: frozenset[str] = frozenset()
 
     def takes(self, change: Change) -> bool:
-        return change.kind in self.kinds and (self.server is None or change.server in (None, self.server))
+        if change.kind not in self.kinds:
+            return False
+        return self.server is None or change.server in (None, self.server) or change.kind in self.everywhere
 
 
 @dataclass(frozen=True)

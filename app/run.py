@@ -135,6 +135,11 @@ class Run:
         with self._threads_guard:
             return own + list(self._threads)
 
+    @property
+    def tasks(self) -> list[asyncio.Task[Any]]:
+        """Those that run for it, its own first."""
+        return [self.task, *self._children]
+
     # As the owner of what serving creates
 
     def adopt(self, task: asyncio.Task[Any]) -> None:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from app.blame import MOST_NAME, leaf, plain, said, traceback_of
 from app.chronicle import Chronicle
@@ -71,6 +71,7 @@ class Server:
         self.desired: Desired = "stopped"
         self.since = around.clock.wall()
         self.restarts = 0
+        self.stops = 0  # runs that somebody ended
         self.exit: Exit | None = None
         self.tally = Tally()
         self.removed = False
@@ -129,6 +130,10 @@ class Server:
     @property
     def threads(self) -> list[threading.Thread]:
         return self._run.threads if self._run else []
+
+    @property
+    def tasks(self) -> list[asyncio.Task[Any]]:
+        return self._run.tasks if self._run else []
 
     @property
     def clients(self) -> list[Client]:
@@ -293,6 +298,7 @@ class Server:
             return
         if self.state is not State.STOPPING:  # else somebody began this and was cancelled
             self._move(Event.STOP)
+            self.stops += 1
         if drain:
             await self._drain(run, drain)
         left = await run.stop(self._around.stop_grace)

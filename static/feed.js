@@ -30,9 +30,13 @@ class Feed extends EventTarget {
     document.addEventListener("visibilitychange", () => (document.hidden ? this.#close() : this.#open()));
   }
 
-  /** Have these topics told from now on, of one server only where one is named. What is no longer told is forgotten. */
+  /**
+   * Have these topics told from now on. Where a server is named, its connections, exceptions and journal only; the
+   * servers are told of all, since the header counts them. What is no longer told is forgotten.
+   */
   want(topics, server) {
-    const query = new URLSearchParams({topics: [...topics].sort().join(","), ...(server && {server})}).toString();
+    const narrowed = server && {server, everywhere: "servers"};
+    const query = new URLSearchParams({topics: [...topics].sort().join(","), ...narrowed}).toString();
     if (query === this.#query) return;
     this.#query = query;
     this.#heard = null;

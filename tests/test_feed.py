@@ -299,6 +299,24 @@ async def test_topics_and_a_server_narrow_it_down(feed: Feed, watched: Superviso
         assert {event.name for event in follower.events} <= {"snapshot", "server", "connection", "connection-removed"}
 
 
+async def test_what_is_wanted_from_everywhere_is_not_narrowed(feed: Feed, watched: Supervisor, begin: Start) -> None:
+    one, other = await begin("asyncio"), await begin("asyncio")
+    wanted = Wanted(frozenset({"server", "connection"}), one.name, frozenset({"server"}))
+    async with following(feed, wanted=wanted) as follower:
+        assert set(follower.state["server"]) == {one.name, other.name}
+        async with await Client.to(other.spec.port):
+            await follower.hear_until(lambda state: state["server"][other.name]["connections"]["open"], "it is counted")
+            async with await Client.to(one.spec.port):
+                await follower.hear_until(lambda state: state["connection"], "somebody came to the one")
+        assert {row["server"] for row in follower.state["connection"].values()} == {one.name}
+
+
+@pytest.mark.parametrize("query", ["topics=nothing", "everywhere=nothing", "everywhere="])
+async def test_topics_that_there_are_not_are_refused(api: httpx.AsyncClient, query: str) -> None:
+    answer = await api.get(f"/events?{query}")
+    assert (answer.status_code, answer.json()["field"]) == (422, query.partition("=")[0])
+
+
 async def test_a_follower_that_hears_late_hears_the_latest_only(feed: Feed, watched: Supervisor, begin: Start) -> None:
     async with following(feed) as late, following(feed) as prompt:
         server = await begin("asyncio")

@@ -11,7 +11,9 @@ import httpx
 import pytest
 
 from app import sampler as module
+from app import tasks
 from app.sampler import Sampler, Stall
+from app.server import Server
 from app.shapes.loop import LoopNow
 from app.supervisor import Supervisor
 from tests.conftest import Program, Start
@@ -225,6 +227,80 @@ async def test_tasks_are_told_with_where_they_are(api: httpx.AsyncClient, begin:
     assert [item["stack"][-1]["function"] for item in of("threads")] == ["serve", "echo"]
     assert [item["name"] for item in items] == sorted(item["name"] for item in items)
     assert any(item["server"] is None for item in items)
+
+
+async def test_the_tasks_of_one_server(api: httpx.AsyncClient, begin: Start) -> None:
+    one, other = await begin("asyncio"), await begin("asyncio")
+    async with await Client.to(one.spec.port) as client, await Client.to(other.spec.port) as unasked:
+        await client.ask(b"x", b"x")
+        await unasked.ask(b"x", b"x")
+        items = (await api.get("/loop/tasks", params={"server": one.name})).json()["items"]
+    assert [item["name"] for item in items] == [f"server:{one.name}", f"server:{one.name}/echo"]
+    assert (await api.get("/loop/tasks?server=nobody")).status_code == 404
+
+
+# Lines
+
+
+def line_of(server: Server, text: str) -> int:
+    return next(at for at, line in enumerate(server.variant.source.splitlines(), 1) if text in line)
+
+
+async def test_the_lines_at_which_a_server_is(api: httpx.AsyncClient, begin: Start) -> None:
+    server = await begin("asyncio")
+    clients = [await Client.to(server.spec.port) for _ in range(3)]
+    for client in clients:
+        await client.ask(b"x", b"x")
+    found = (await api.get("/loop/lines", params={"server": server.name})).json()
+    assert found == {
+        "items": [
+            {"line": line_of(server, "await loop.sock_recv"), "function": "echo", "tasks": 3, "threads": 0},
+            {"line": line_of(server, "await loop.sock_accept"), "function": "serve", "tasks": 1, "threads": 0},
+        ],
+        "seen": 4,
+        "of": 4,
+    }
+    for client in clients:
+        await client.close()
+    await watched_stop(api, server)
+    assert (await api.get("/loop/lines", params={"server": server.name})).json() == {"items": [], "seen": 0, "of": 0}
+
+
+async def test_the_line_at_which_a_thread_blocks(api: httpx.AsyncClient, begin: Start) -> None:
+    server = await begin("blocking")
+    async with await Client.to(server.spec.port):
+        await until(lambda: len(server.clients) == 1, "it is accepted")
+        deadline = time.monotonic() + PATIENCE
+        line = line_of(server, "connection.recv")
+        while True:
+            (found,) = (await api.get("/loop/lines", params={"server": server.name})).json()["items"]
+            if found["line"] == line or time.monotonic() > deadline:
+                break
+    assert found == {"line": line, "function": "answer", "tasks": 0, "threads": 1}
+
+
+async def test_of_very_many_tasks_some_are_looked_at(
+    api: httpx.AsyncClient, begin: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "MOST_LOOKED_AT", 2)
+    server = await begin("asyncio")
+    clients = [await Client.to(server.spec.port) for _ in range(3)]
+    for client in clients:
+        await client.ask(b"x", b"x")
+    found = (await api.get("/loop/lines", params={"server": server.name})).json()
+    assert (found["seen"], found["of"]) == (2, 4)
+    assert sum(item["tasks"] for item in found["items"]) == 2
+    for client in clients:
+        await client.close()
+
+
+async def watched_stop(api: httpx.AsyncClient, server: Server) -> None:
+    assert (await api.post(f"/servers/{server.name}/stop")).status_code == 200
+
+
+@pytest.mark.parametrize(("query", "status"), [("", 422), ("?server=nobody", 404), ("?server=x&limit=3", 422)])
+async def test_lines_of_no_server(api: httpx.AsyncClient, query: str, status: int) -> None:
+    assert (await api.get(f"/loop/lines{query}")).status_code == status
 
 
 @pytest.mark.parametrize("query", ["limit=0", "after=bogus"])

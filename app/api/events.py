@@ -24,6 +24,9 @@ async def follow(
         str | None, Query(description=f"Some of {', '.join(TOPICS)}, with commas between; all by default.")
     ] = None,
     server: Annotated[str | None, Query(description="Only what is about this server.", max_length=200)] = None,
+    everywhere: Annotated[
+        str | None, Query(description="Topics that `server` does not narrow, with commas between.")
+    ] = None,
     last_event_id: Annotated[str | None, Header(description="The latest event that was heard.")] = None,
     heard: Annotated[str | None, Query(description="The same, for those who cannot set headers.")] = None,
 ) -> Response:
@@ -33,13 +36,16 @@ async def follow(
     state whole, or the same with `-removed` and its `name` or `id`. With `Last-Event-ID`, what was missed is told
     instead of a snapshot, if that is still known. `end` and `dropped` come last, with a `reason`.
     """
-    kinds = frozenset(TOPICS.values())
-    if topics is not None:
-        names = topics.split(",")
-        if unknown := [name for name in names if name not in TOPICS]:
-            raise Invalid(f"topics: there is no {unknown[0]!r}; there are {', '.join(TOPICS)}.", field="topics")
-        kinds = frozenset(TOPICS[name] for name in names)
+    kinds = frozenset(TOPICS.values()) if topics is None else _kinds("topics", topics)
+    whole = frozenset[str]() if everywhere is None else _kinds("everywhere", everywhere)
     if server is not None:
         supervisor(request).server(server)
     feed: Feed = request.app.state.feed
-    return EventStream(request.app.state.streams, feed.follow(last_event_id or heard, Wanted(kinds, server)))
+    return EventStream(request.app.state.streams, feed.follow(last_event_id or heard, Wanted(kinds, server, whole)))
+
+
+def _kinds(field: str, text: str) -> frozenset[str]:
+    names = text.split(",")
+    if unknown := [name for name in names if name not in TOPICS]:
+        raise Invalid(f"{field}: there is no {unknown[0]!r}; there are {', '.join(TOPICS)}.", field=field)
+    return frozenset(TOPICS[name] for name in names)

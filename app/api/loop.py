@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
 
 from app.api.context import supervisor
 from app.api.paging import After, Limit, cursor, position
 from app.api.problems import responses
-from app.errors import Invalid
-from app.shapes.loop import LoopShape, Tasks, TaskShape
-from app.tasks import running
+from app.errors import Invalid, Unknown
+from app.shapes.loop import LinesShape, LoopShape, Tasks, TaskShape
+from app.tasks import lines_of, running
 
 router = APIRouter(prefix="/loop", tags=["loop"])
 
@@ -21,13 +23,28 @@ async def get_loop(request: Request) -> LoopShape:
     return LoopShape.of(found.sampler, found.servers())
 
 
-@router.get("/tasks", responses=responses(Invalid))
-async def list_tasks(request: Request, limit: Limit = 100, after: After = None) -> Tasks:
+@router.get("/tasks", responses=responses(Unknown, Invalid))
+async def list_tasks(
+    request: Request,
+    server: Annotated[str | None, Query(description="Only those of this server.", max_length=200)] = None,
+    limit: Limit = 100,
+    after: After = None,
+) -> Tasks:
     """What runs now and where, by name: the loop's tasks, and the threads of servers.
 
     Tasks come and go: between two pages, some may be missed or seen twice.
     """
     start = position("tasks", after)
-    found = running(supervisor(request).servers())
+    if server is not None:
+        supervisor(request).server(server)
+    found = running(supervisor(request).servers(), server)
     following = cursor("tasks", start + limit) if len(found) > start + limit else None
     return Tasks.model_construct(items=[TaskShape.of(one) for one in found[start : start + limit]], next=following)
+
+
+@router.get("/lines", responses=responses(Unknown, Invalid))
+async def list_lines(
+    request: Request, server: Annotated[str, Query(description="A server's name.", max_length=200)]
+) -> LinesShape:
+    """At which lines of its variant's file a server is now, and how many of its tasks or threads are at each."""
+    return LinesShape.of_lines(lines_of(supervisor(request).server(server)))

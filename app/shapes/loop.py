@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from app.sampler import SPAN, Lag, Place, Sampler
 from app.server import Server
-from app.tasks import Running
+from app.tasks import Lines, Running
 
 
 class LagShape(BaseModel):
@@ -121,3 +121,29 @@ class TaskShape(BaseModel):
 class Tasks(BaseModel):
     items: list[TaskShape]
     next: Annotated[str | None, Field(description="Pass it as `after` for what follows; null at the end.")]
+
+
+class LineShape(BaseModel):
+    line: int
+    function: str
+    tasks: Annotated[int, Field(description="How many are suspended there.")]
+    threads: Annotated[int, Field(description="How many are in it.")]
+
+
+class LinesShape(BaseModel):
+    """Where in its variant's file a server is: the innermost call there of each of its tasks, or of its threads."""
+
+    items: list[LineShape]
+    seen: Annotated[int, Field(description="How many tasks or threads were looked at; of very many, some.")]
+    of: Annotated[int, Field(description="How many there are.")]
+
+    @classmethod
+    def of_lines(cls, found: Lines) -> LinesShape:
+        return cls.model_construct(
+            items=[
+                LineShape.model_construct(line=one.number, function=one.function, tasks=one.tasks, threads=one.threads)
+                for one in found.lines
+            ],
+            seen=found.seen,
+            of=found.of,
+        )
