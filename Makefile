@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := pyproject.toml hatch_build.py package.json package-lock.json
 
-.PHONY: install run test lint bench demo lock clean tools
+.PHONY: install run test lint bench demo lock words clean tools
 
 install: $(VENV)/installed
 
@@ -34,6 +34,10 @@ lock: $(VENV)/installed-dev
 		--generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.txt
 	$(BIN)/uv pip compile pyproject.toml --group build --group dev --constraint requirements.txt --universal \
 		--python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements-dev.txt
+
+# The catalogues of the interface's languages, brought up to date with the code.
+words: $(VENV)/installed-dev
+	$(BIN)/python -m tests.catalogue
 
 clean:
 	rm -rf $(VENV) node_modules static/vendor build dist

@@ -16,6 +16,7 @@ export function followActions() {
     }
   });
   document.addEventListener("click", async (event) => {
+    if (event.target.closest?.("[data-walk]")) (await import("./walk/walk.js")).takeWalk();
     const opener = event.target.closest?.("[data-terminal]");
     if (!opener || event.metaKey || event.ctrlKey) return;
     event.preventDefault();

@@ -27,3 +27,4 @@ begin(async (main) => {
   }
   return page.mount(main, feed);
 });
+if (localStorage.getItem("echodeck-walk")) (await import("./walk/walk.js")).resumeWalk();

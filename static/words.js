@@ -30,7 +30,7 @@ export function said(sentence) {
   if (language === MARKED) return `⟦${sentence}⟧`;
   for (const [english, other] of sentences) {
     const found = english.exec(sentence);
-    if (found) return other.replace(/\{(\d)\}/g, (_whole, place) => found[Number(place) + 1]);
+    if (found) return other.replace(/\{(\d)\}/g, (_whole, place) => said(found[Number(place) + 1]));
   }
   return sentence;
 }

@@ -117,7 +117,7 @@ def explain(found: Iterable[Any]) -> Invalid:
         elif place == ["body"]:
             field, message = None, "Send a JSON object, with content-type application/json."
         else:
-            field, message = ".".join(place[1:]), one["msg"]
+            field, message = ".".join(place[1:]), one["msg"].removeprefix("Value error, ")
             if one["type"] == "extra_forbidden":
                 message = "There is no such field."
         errors.append({"field": field, "message": message})

@@ -7,6 +7,7 @@ import {sparkline, traffic} from "../rooms/traffic.js";
 import {_, n_} from "../words.js";
 import {followLately} from "./lately.js";
 import {followStartForm} from "./start-form.js";
+import {followWalkOffer} from "./walk-offer.js";
 
 export function mount(main, feed) {
   const rooms = main.querySelector("#rooms");
@@ -31,10 +32,10 @@ export function mount(main, feed) {
       find();
     }),
     followLately(main, feed),
+    followWalkOffer(main, feed),
     mayChange ? followStartForm(main.querySelector("#start")) : () => {},
   ];
   const sparks = setInterval(() => document.hidden || paintSparks(painted), 1000);
-  for (const place of main.querySelectorAll("#walk-offer")) place.hidden = false;
   return () => {
     clearInterval(sparks);
     for (const end of ends) end();
