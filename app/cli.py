@@ -49,6 +49,7 @@ def serve_command(
     ports: Annotated[str | None, typer.Option(help="The ports that servers may use.  [1024-65535]")] = None,
     loop: Annotated[str | None, typer.Option(help="The event loop: asyncio or uvloop.  [asyncio]")] = None,
     streams: Annotated[int | None, typer.Option(help="Feeds and taps that may be read at once.  [100]")] = None,
+    terminals: Annotated[int | None, typer.Option(help="Terminals that may be open at once.  [1000]")] = None,
     journal_entries: Annotated[int | None, typer.Option(help="Events that are kept.  [10000]")] = None,
     journal_exceptions: Annotated[int | None, typer.Option(help="Exceptions that are kept.  [1000]")] = None,
     journal_days: Annotated[float | None, typer.Option(help="Days for which both are kept.  [30]")] = None,

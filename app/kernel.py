@@ -22,6 +22,8 @@ _QUEUE = struct.Struct("=24xI")  # tcpi_unacked; of a listener: how many wait in
 _TIMING = struct.Struct("=44xI4xI12xI").unpack_from  # last_data_sent and last_data_recv in ms, rtt in µs
 _PULSE = struct.Struct("=B127xQ8xI52xQQ").unpack_from  # state, bytes_received, notsent_bytes, bytes_sent, bytes_retrans
 
+_ACKNOWLEDGED = struct.Struct("=120xQ")  # bytes_acked
+
 # enum tcp_state, net/tcp_states.h: who has sent a FIN
 _PEER_CLOSED = {8, 9, 11}  # CLOSE_WAIT, LAST_ACK, CLOSING
 _PEER_GONE = _PEER_CLOSED | {7}  # CLOSE: it was reset
@@ -123,6 +125,16 @@ def traffic(connection: socket.socket) -> Traffic:
         OSError: the socket is closed.
     """
     return reading(pulse(info(connection)))[0]
+
+
+def acknowledged(connection: socket.socket) -> int:
+    """Bytes that the peer's kernel has taken, or one more.
+
+    Raises:
+        OSError: the socket is closed.
+    """
+    told = info(connection)
+    return int(_ACKNOWLEDGED.unpack_from(told)[0]) if told else 0
 
 
 def _traffic(pulse: Pulse) -> Traffic:

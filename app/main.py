@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.staticfiles import StaticFiles
 
 from app import __version__, pages
-from app.api import connections, events, exceptions, health, loop, metrics, problems, servers, variants
+from app.api import connections, events, exceptions, health, loop, metrics, problems, servers, terminal, variants
 from app.feed import Feed
 from app.gate import Gate
 from app.listening import Policy
@@ -21,6 +21,7 @@ from app.settings import Settings
 from app.store import Store
 from app.streams import Streams
 from app.supervisor import Supervisor
+from app.terminals import Terminals
 from servers import discover
 
 _ROUTED = (servers, variants, connections, exceptions, events, loop, metrics, health, problems, pages)
@@ -58,12 +59,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.supervisor = supervisor
     app.state.feed = Feed(supervisor)
     app.state.streams = Streams(settings.streams)
-    app.state.metrics = Metrics(supervisor, app.state.streams)
+    app.state.terminals = Terminals(supervisor, settings.terminals)
+    app.state.metrics = Metrics(supervisor, app.state.streams, app.state.terminals)
     app.state.rules = rules = Rules(settings, frozenset({socket.gethostname().lower()}))
     routers = [module.router for module in _ROUTED]
     problems.install(app, routers)
     for router in routers:
         app.include_router(router, dependencies=[] if router is pages.router else [Depends(problems.known_parameters)])
+    app.include_router(terminal.router)
     app.add_api_websocket_route("/{path:path}", problems.nowhere)
     app.mount("/static", StaticFiles(directory=pages.ROOT / "static"), name="static")
     app.add_middleware(Gate, rules=rules, login=lambda scope: pages.login_page(Request(scope), 401))

@@ -20,6 +20,7 @@ from prometheus_client.process_collector import ProcessCollector
 from app.lifecycle import State
 from app.streams import Streams
 from app.supervisor import Supervisor
+from app.terminals import Terminals
 from app.worker import Worker
 
 IN_ONE_GO = 300
@@ -46,9 +47,10 @@ _OF_SERVERS = (
 
 
 class Metrics:
-    def __init__(self, supervisor: Supervisor, streams: Streams) -> None:
+    def __init__(self, supervisor: Supervisor, streams: Streams, terminals: Terminals) -> None:
         self._supervisor = supervisor
         self._streams = streams
+        self._terminals = terminals
         self._registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._registry)
@@ -119,6 +121,10 @@ class Metrics:
         yield GaugeMetricFamily("echodeck_streams", "Feeds and taps that are being read.", self._streams.open)
         yield CounterMetricFamily(
             "echodeck_streams_dropped", "Feeds and taps whose reader was too slow.", self._streams.dropped
+        )
+        yield GaugeMetricFamily("echodeck_terminals", "Terminals that are open.", self._terminals.open)
+        yield CounterMetricFamily(
+            "echodeck_terminals_dropped", "Terminals whose page took nothing.", self._terminals.dropped
         )
         yield CounterMetricFamily(
             "echodeck_journal_dropped",

@@ -1,4 +1,7 @@
-"""The page's end of an HTTP connection: uvicorn's, with bounds on what a stranger can hold before saying who he is."""
+"""The page's end of a connection: uvicorn's, with bounds on what a stranger can hold before saying who he is.
+
+A WebSocket, once accepted, can be handed over to whoever does without ASGI (``page_end``).
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,11 @@ import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
 
 from app import descriptors
+from app.page_end import DIRECT, PageEnd, Taker
 from app.streams import DROP
 
 MOST_HEAD = 65_536
@@ -80,3 +86,26 @@ class BoundedHttp(HttpToolsProtocol):
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
+
+
+class DirectWebSocket(WebSocketsSansIOProtocol):
+    """uvicorn's until it is handed over; then this only stands for it in the list of what is open."""
+
+    _page: PageEnd | None = None
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if not self.close_sent:  # else the handshake makes no sense
+            self.scope["extensions"][DIRECT] = self.hand_over  # type: ignore[assignment]  # see above
+
+    def hand_over(self, taker: Taker) -> PageEnd:
+        """From here on, what the page sends is the taker's. To be called right after the accept."""
+        self.stop_keepalive()
+        self._page = PageEnd(self.transport, self.conn, taker, super().connection_lost)
+        return self._page
+
+    def shutdown(self) -> None:
+        if self._page is None:
+            super().shutdown()
+        else:
+            self._page.shut_down()

@@ -128,6 +128,7 @@ class Roster:
         self._on_the_sill: dict[tuple[str, Address], Waiter] = {}
         self._waiters: dict[tuple[str, Address], Waiter] = {}
         self._let_in: set[tuple[str, Address]] = set()
+        self._expected: dict[tuple[str, Address], Callable[[Client], object]] = {}
         self._numbers = itertools.count(1)
 
     # The door
@@ -144,6 +145,8 @@ class Roster:
         connection.client = self._clients[number] = client
         if self.news is not None:
             self.news.append((True, client))
+        if self._expected and (call := self._expected.pop((server, address[:2]), None)):
+            call(client)
         return client
 
     def leave(self, client: Client) -> None:
@@ -153,6 +156,13 @@ class Roster:
             self.news.append((False, client))
         for call in client.gone:
             call()
+
+    def expect(self, server: str, address: Address, call: Callable[[Client], object]) -> None:
+        """Call this once whoever comes from there is let in, on the thread that does it."""
+        self._expected[server, address] = call
+
+    def expect_no_more(self, server: str, address: Address) -> None:
+        self._expected.pop((server, address), None)
 
     # The readers
 

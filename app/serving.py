@@ -17,8 +17,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from app import descriptors
+from app.frames import MOST
 from app.listening import show
-from app.protocol import BoundedHttp
+from app.protocol import BoundedHttp, DirectWebSocket
 from app.settings import Settings
 from app.supervisor import Supervisor
 
@@ -133,7 +134,8 @@ async def serve(app: FastAPI, settings: Settings, announce: Callable[[str], None
         app,
         lifespan="on",
         http=BoundedHttp,
-        ws="websockets-sansio",
+        ws=DirectWebSocket,
+        ws_max_size=MOST,
         ws_per_message_deflate=False,
         log_config=None,
         access_log=False,

@@ -31,6 +31,7 @@ class Settings(BaseSettings):
     trust_network: bool = False
     allowed_hosts: Annotated[frozenset[str], NoDecode] = frozenset()
     streams: Annotated[int, Field(ge=1, le=10_000)] = 100
+    terminals: Annotated[int, Field(ge=0, le=100_000)] = 1000
     journal_entries: Annotated[int, Field(ge=100, le=1_000_000)] = 10_000
     journal_exceptions: Annotated[int, Field(ge=100, le=100_000)] = 1_000
     journal_days: Annotated[float, Field(gt=0, le=36_500)] = 30.0
