@@ -50,6 +50,14 @@ class Caught:
     count: int = 1
     revision: int = 0
 
+    def fits(self, server: str | None = None, type: str | None = None, text: str | None = None) -> bool:  # noqa: A002
+        """Whether it is of this server and type, and has this text, in whatever case, in what it tells of itself."""
+        details = self.details
+        if server not in (None, self.server) or type not in (None, details.type):
+            return False
+        told = (details.type, details.message, details.peer or "", repr(details.input or b""), self.server)
+        return text is None or any(text.lower() in one.lower() for one in told)
+
 
 class ExceptionLog:
     """Keeps the latest ``most`` records; ``dropped`` counts those that had to go.

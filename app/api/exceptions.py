@@ -19,12 +19,21 @@ OfServer = Annotated[str | None, Query(description="Only those of this server.",
 
 @router.get("/exceptions", responses=responses(Unknown, Invalid))
 async def list_exceptions(
-    request: Request, server: OfServer = None, limit: Limit = 100, after: After = None
+    request: Request,
+    server: OfServer = None,
+    type: Annotated[str | None, Query(description="Only those of this type.", max_length=200)] = None,  # noqa: A002
+    q: Annotated[
+        str | None,
+        Query(description="Only those with this text in type, message, peer, input or server.", max_length=200),
+    ] = None,
+    limit: Limit = 100,
+    after: After = None,
 ) -> Exceptions:
     """What servers raised, equal exceptions of one run together."""
     known_server(request, server)
     chronicle = supervisor(request).chronicle
     found = chronicle.exceptions(position("exceptions", after) or None, server)
+    found = [record for record in found if record.fits(type=type, text=q)]
     page, following = cut("exceptions", found, limit, lambda record: record.id)
     items = [ExceptionShape.of(record) for record in page]
     await chronicle.shown()

@@ -9,5 +9,5 @@ from app.pages.visitor import login_page
 __all__ = ["ROOT", "login_page", "router"]
 
 router = APIRouter()
-for _page in (dashboard, server, exceptions, loop, visitor):
+for _page in (server, dashboard, exceptions, loop, visitor):  # a server's own forms before those of any
     router.include_router(_page.router)

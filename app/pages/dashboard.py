@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 from app.api.context import supervisor
 from app.api.problems import explain
 from app.errors import Refusal, Unknown
+from app.pages.fields import changes
 from app.pages.page import PageRoute, page
 from app.pages.visitor import to
 from app.shapes.happenings import ExceptionShape
@@ -26,14 +26,6 @@ DEFAULTS = {"variant": "asyncio", "port": "", "name": "", "host": "127.0.0.1"} |
 }
 """The form's fields, as text."""
 
-NUMBERS = {
-    "port": int,
-    "backlog": int,
-    "max_connections": int,
-    "idle_timeout": float,
-    "recv_size": int,
-    "max_buffer": int,
-}
 LATEST = 12
 
 
@@ -51,12 +43,7 @@ async def show_api(request: Request) -> Response:
 async def start_one(request: Request) -> Response:
     data = await request.form()
     form = {field: str(data.get(field, "")).strip() for field in DEFAULTS}
-    given: dict[str, Any] = {"port": 0}
-    for field, text in form.items():
-        if field == "nodelay":
-            given[field] = text.lower() != "false"
-        elif text:
-            given[field] = _number(text, NUMBERS[field]) if field in NUMBERS else text
+    given: dict[str, Any] = {"port": 0} | changes(form)
     try:
         await supervisor(request).create(ServerSpec.model_validate(given))
     except ValidationError as error:
@@ -103,9 +90,3 @@ def _latest_exceptions(request: Request) -> dict[str, ExceptionShape]:
     for record in supervisor(request).chronicle.exceptions()[:100]:
         latest.setdefault(record.server, ExceptionShape.of(record))
     return latest
-
-
-def _number(text: str, kind: type[int] | type[float]) -> Any:
-    """The number, or the text itself where it is none: the spec says what is wrong with it."""
-    shape = r"[0-9]{1,9}" if kind is int else r"[0-9]{1,9}(\.[0-9]{1,9})?"
-    return kind(text) if re.fullmatch(shape, text, re.ASCII) else text

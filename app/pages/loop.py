@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
+from app.api.context import supervisor
 from app.pages.page import PageRoute, page
+from app.sampler import APP, IDLE
+from app.shapes.loop import LoopShape, TaskShape
+from app.tasks import running
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=PageRoute)
 
+MOST_TASKS, MOST_STALLS = 100, 20
+
 
 @router.get("/ui/loop")
-async def show_loop(request: Request) -> Response:
-    return await page(request, "loop.html", {})
+async def show_loop(request: Request, server: Annotated[str, Query(max_length=200)] = "") -> Response:
+    found = supervisor(request)
+    servers = found.servers()
+    loop = LoopShape.of(found.sampler, servers)
+    tasks = running(servers, server or None)
+    at_work = {name: share for name, share in loop.share.items() if name not in (APP, IDLE)}
+    values: dict[str, Any] = {
+        "shape": loop,
+        "shares": sorted(at_work.items(), key=lambda pair: (-pair[1], pair[0])),
+        "threads": sorted(loop.threads.items(), key=lambda pair: (-pair[1], pair[0])),
+        "stalls": loop.stalls[:MOST_STALLS],
+        "tasks": [TaskShape.of(one) for one in tasks[:MOST_TASKS]],
+        "task_count": len(tasks),
+        "wanted": server,
+        "names": [one.name for one in servers],
+    }
+    return await page(request, "loop.html", values)

@@ -1,18 +1,116 @@
-"""One server's page."""
+"""One server's page, and what its forms do without JavaScript."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
+from pydantic import ValidationError
 
 from app.api.context import supervisor
+from app.api.paging import cut, position
+from app.api.problems import explain
+from app.errors import Refusal, Unknown
+from app.lifecycle import AT_REST
+from app.pages.fields import changes, number
 from app.pages.page import PageRoute, page
+from app.pages.source import lines_of as source_lines
+from app.pages.visitor import to
+from app.server import Server
+from app.shapes.connections import ConnectionShape
+from app.shapes.happenings import ExceptionShape
 from app.shapes.servers import ServerShape
+from app.spec import Limits, ServerPatch
+from app.tasks import lines_of
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=PageRoute)
 
+SETTINGS = ("restart", "max_connections", "idle_timeout", "backlog", "recv_size", "max_buffer", "nodelay")
+PLACE = ("variant", "host", "port")
+MOST_CONNECTIONS, MOST_EXCEPTIONS, MOST_ENTRIES = 100, 20, 30
+
+assert set(SETTINGS) == set(Limits.model_fields)
+
 
 @router.get("/ui/servers/{name}")
-async def show_server(request: Request, name: str) -> Response:
+async def show_server(
+    request: Request, name: str, earlier: Annotated[str | None, Query(max_length=200)] = None
+) -> Response:
+    return await _show(request, supervisor(request).server(name), earlier=earlier)
+
+
+@router.post("/ui/servers/{name}/change")
+async def change(request: Request, name: str) -> Response:
     server = supervisor(request).server(name)
-    return await page(request, "server.html", {"server": ServerShape.of(server), "variant": server.variant})
+    data = await request.form()
+    form = {field: str(data[field]).strip() for field in (*PLACE, *SETTINGS) if field in data}
+    try:
+        await supervisor(request).change(name, ServerPatch.model_validate(changes(form)))
+    except ValidationError as error:
+        problem: Refusal = explain({**one, "loc": ("body", *one["loc"])} for one in error.errors())
+        return await _show(request, server, problem, form)
+    except Refusal as refusal:
+        return await _show(request, server, refusal, form)
+    return to(f"/ui/servers/{name}#settings")
+
+
+@router.post("/ui/servers/{name}/act")
+async def act(request: Request, name: str) -> Response:
+    found = supervisor(request)
+    server, data = found.server(name), await request.form()
+    action, drain = str(data.get("action", "")), number(str(data.get("drain", "")).strip() or "0", float)
+    try:
+        if action == "stop":
+            if not isinstance(drain, float) or drain > 3600:
+                raise explain([{"loc": ("query", "drain"), "msg": "Give seconds, 0 to 3600.", "type": "value"}])
+            await found.stop(name, drain)
+        elif action == "remove":
+            await found.remove(name)
+            return to("/")
+        elif action in ("start", "restart"):
+            await (found.start if action == "start" else found.restart)(name)
+        else:
+            raise Unknown(f"A server takes no {action!r}.", what="action")
+    except Refusal as refusal:
+        return await _show(request, server, refusal)
+    return to(f"/ui/servers/{name}")
+
+
+async def _show(
+    request: Request,
+    server: Server,
+    problem: Refusal | None = None,
+    form: dict[str, str] | None = None,
+    earlier: str | None = None,
+) -> Response:
+    found, shape, variant = supervisor(request), ServerShape.of(server), server.variant
+    rows = await found.connections.page(0, MOST_CONNECTIONS, server.name)
+    shapes = [row for row in (ConnectionShape.of(one, found.roster) for one in rows) if row is not None]
+    entries = found.chronicle.entries(position("journal", earlier) or None, server.name)
+    latest, older = cut("journal", entries, MOST_ENTRIES, lambda entry: entry.id)
+    exceptions = found.chronicle.exceptions(server=server.name)
+    now = lines_of(server)
+    spec = server.spec.model_dump(mode="json")
+    values: dict[str, Any] = {
+        "server": shape,
+        "variant": variant,
+        "variants": list(found.variants.values()),
+        "file": variant.path.name,
+        "source": source_lines(variant.source),
+        "now": {line.number: line for line in now.lines},
+        "looked_at": now,
+        "queue": [row for row in shapes if row.state == "waiting"],
+        "connections_here": shapes,
+        "caught": [ExceptionShape.of(record) for record in exceptions[:MOST_EXCEPTIONS]],
+        "more_caught": len(exceptions) > MOST_EXCEPTIONS,
+        "entries": latest,
+        "older": older,
+        "earlier": earlier is not None,
+        "at_rest": server.state in AT_REST,
+        "settings": {name: "" if spec[name] is None else str(spec[name]) for name in (*PLACE, *SETTINGS)}
+        | (form or {}),
+        "form_problem": problem if form is not None else None,
+        "problem": problem if form is None or not (problem and problem.extra.get("field")) else None,
+    }
+    return await page(request, "server.html", values, problem.status if problem else 200)
