@@ -1,0 +1,107 @@
+// When a terminal connects again. A connection that ended cannot be gone on with: what comes back is a new client.
+//
+// If the app stopped or could not be reached, the reader did nothing and wants his terminal back: it comes by itself,
+// once the app answers and the server runs. It asks a few times, each time later, and at once when the feed is live.
+// If the server was stopped, somebody wanted that, and may want its first client to be another one (of a `blocking` server
+// there is room for one): then coming back is offered when it runs again, and done by the reader. In every other case
+// the server, or the reader, has ended the talk: there is a button.
+import {feed} from "../feed.js";
+import {call, serverPath} from "../rest.js";
+import {CODE, LOST} from "./ends.js";
+
+const FIRST_MS = 500;
+const LONGEST_MS = 15_000;
+const MOST_TRIES = 10;
+const LASTED_MS = 10_000; // a connection that held so long was one
+
+export class Comeback {
+  /** "" while there is nothing to say, "trying", "offered" or "given-up". */
+  state = "";
+  #terminal;
+  #tries = 0;
+  #timer = 0;
+  #forget = [];
+
+  constructor(terminal) {
+    this.#terminal = terminal;
+  }
+
+  /** It was closed, after so many milliseconds with the server. */
+  consider(code, lasted) {
+    this.stop();
+    if (lasted > LASTED_MS) this.#tries = 0;
+    if (code === CODE.appStops || code === LOST) {
+      this.#say("trying");
+      const live = () => feed.status === "live" && this.#try();
+      feed.addEventListener("status", live);
+      this.#forget.push(() => feed.removeEventListener("status", live));
+      this.#wait();
+    } else if (code === CODE.stopped || code === CODE.refused) this.#await();
+  }
+
+  stop() {
+    clearTimeout(this.#timer);
+    for (const forget of this.#forget) forget();
+    this.#forget = [];
+    this.state = "";
+  }
+
+  /** The reader wants it: count anew. */
+  begin() {
+    this.stop();
+    this.#tries = 0;
+  }
+
+  #wait() {
+    clearTimeout(this.#timer);
+    if (this.#tries >= MOST_TRIES) {
+      this.stop();
+      this.#say("given-up");
+      return;
+    }
+    const delay = Math.min(FIRST_MS * 2 ** this.#tries, LONGEST_MS);
+    this.#timer = setTimeout(() => this.#try(), delay * (0.75 + Math.random() / 2));
+  }
+
+  async #try() {
+    clearTimeout(this.#timer);
+    this.#tries += 1;
+    const still = this.#forget;
+    const state = await stateOf(this.#terminal.server);
+    if (this.#forget !== still || this.state !== "trying") return;
+    if (state === "running") {
+      this.stop();
+      this.#terminal.connect();
+    } else if (state === "gone") {
+      this.stop();
+      this.#say("given-up");
+    } else if (state === "stopped") {
+      this.stop();
+      this.#await();
+    } else this.#wait();
+  }
+
+  #await() {
+    this.#forget.push(
+      feed.follow((changes) => {
+        if (!changes.servers.has(this.#terminal.server)) return;
+        const running = feed.servers.get(this.#terminal.server)?.state === "running";
+        if (running !== (this.state === "offered")) this.#say(running ? "offered" : "");
+      }),
+    );
+  }
+
+  #say(state) {
+    this.state = state;
+    this.#terminal.changed();
+  }
+}
+
+/** Of a server, "gone" if there is none, null if nobody answers. */
+async function stateOf(server) {
+  try {
+    return (await call("GET", serverPath(server))).state;
+  } catch (problem) {
+    return problem.status === 404 ? "gone" : null;
+  }
+}

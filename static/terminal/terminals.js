@@ -1,0 +1,30 @@
+// The terminals that are open, and what happens in them, for whoever wants to know.
+import {Terminal} from "./terminal.js";
+
+/**
+ * Events: "change" (of the list, or of a terminal's state), and "sent", "received", "closed"; the terminal is their `detail`.
+ */
+class Terminals extends EventTarget {
+  list = [];
+
+  open(server) {
+    const number = 1 + Math.max(0, ...this.list.filter((one) => one.server === server).map((one) => one.number));
+    const terminal = new Terminal(server, number, (type, detail) => this.#tell(type, detail));
+    this.list = [...this.list, terminal];
+    terminal.connect();
+    return terminal;
+  }
+
+  remove(terminal) {
+    if (!this.list.includes(terminal)) return;
+    this.list = this.list.filter((one) => one !== terminal);
+    terminal.close();
+    this.#tell("change", terminal);
+  }
+
+  #tell(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, {detail}));
+  }
+}
+
+export const terminals = new Terminals();
