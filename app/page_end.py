@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -177,6 +178,8 @@ class PageEnd(asyncio.BufferedProtocol):
         self._taker.drained()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None:
+            self._read_the_rest()
         self._ping.cancel()
         if self._look is not None:
             self._look.cancel()
@@ -185,6 +188,12 @@ class PageEnd(asyncio.BufferedProtocol):
         self._taker.gone(self._stalled)
 
     # How
+
+    def _read_the_rest(self) -> None:
+        """What the page sent before it went without a word, and the transport, failing to write to it, did not read."""
+        with suppress(OSError):
+            while not self._deaf and (count := os.readv(self._socket.fileno(), [_INBOX])):
+                self.buffer_updated(count)
 
     def _frame(self, frame: bytes) -> bool:
         """A frame by the rules; returns whether there may be another one."""

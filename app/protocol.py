@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
@@ -97,6 +98,11 @@ class DirectWebSocket(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if not self.close_sent:  # else the handshake makes no sense
             self.scope["extensions"][DIRECT] = self.hand_over  # type: ignore[assignment]  # see above
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        if self.close_sent:
+            self.handshake_complete = True  # a denial completes it too; else uvicorn logs an error
 
     def hand_over(self, taker: Taker) -> PageEnd:
         """From here on, what the page sends is the taker's. To be called right after the accept."""

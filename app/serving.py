@@ -130,26 +130,29 @@ async def serve(app: FastAPI, settings: Settings, announce: Callable[[str], None
         for sock in sockets:
             sock.close()
         raise
-    config = uvicorn.Config(
-        app,
-        lifespan="on",
-        http=BoundedHttp,
-        ws=DirectWebSocket,
-        ws_max_size=MOST,
-        ws_per_message_deflate=False,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        backlog=ACCEPTED_IN_ONE_GO,
-        proxy_headers=False,
-        timeout_graceful_shutdown=SECONDS_TO_FINISH_ANSWERS,
-    )
-    process = Process(config, supervisor)
+    process = Process(configuration(app), supervisor)
     address, port = supervisor.page_at[0]
     announce(f"http://{show('localhost' if settings.host == 'localhost' else address, port)}/")
     spare_the_loop()
     await process.serve(sockets)
     return [task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+
+def configuration(app: FastAPI, **other: Any) -> uvicorn.Config:
+    options: dict[str, Any] = {
+        "lifespan": "on",
+        "http": BoundedHttp,
+        "ws": DirectWebSocket,
+        "ws_max_size": MOST,
+        "ws_per_message_deflate": False,
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "backlog": ACCEPTED_IN_ONE_GO,
+        "proxy_headers": False,
+        "timeout_graceful_shutdown": SECONDS_TO_FINISH_ANSWERS,
+    }
+    return uvicorn.Config(app, **options | other)
 
 
 def open_sockets(host: str, port: int) -> list[socket.socket]:

@@ -33,10 +33,15 @@ class Terminals:
     """``most`` may be open at once; ``dropped`` counts the pages that took nothing."""
 
     def __init__(self, supervisor: Supervisor, most: int) -> None:
-        self.open = 0
         self.dropped = 0
         self._supervisor = supervisor
         self._most = most
+        self._open: set[Bridge] = set()
+
+    @property
+    def open(self) -> int:
+        """How many there are."""
+        return len(self._open)
 
     async def serve(self, hand_over: HandOver, server: Server, v1: bool) -> None:
         """Return when the terminal has ended, and nothing of it is left."""
@@ -56,7 +61,7 @@ class Terminals:
                 )
                 await bridge.over
                 return
-            self.open += 1
+            self._open.add(bridge)
             try:
                 with ExitStack() as undo:
                     await self._connect(bridge, server, undo)
@@ -66,7 +71,7 @@ class Terminals:
                 bridge.failed()
                 await bridge.over
             finally:
-                self.open -= 1
+                self._open.discard(bridge)
                 self.dropped += bridge.stalled
         finally:
             bridge.abort()

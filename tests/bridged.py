@@ -1,0 +1,184 @@
+"""The app behind a real socket, and pages that talk to a server through it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import uvicorn
+import websockets
+from fastapi import FastAPI
+from websockets.asyncio.client import ClientConnection, connect
+
+from app.bridge import CREDIT, Bridge
+from app.serving import configuration
+from tests.helpers import PATIENCE
+
+V1 = "echodeck.v1"
+
+
+@asynccontextmanager
+async def served(app: FastAPI) -> AsyncIterator[int]:
+    """The app behind a real socket; yields its port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        server = uvicorn.Server(configuration(app, lifespan="off"))
+        serving = asyncio.create_task(server._serve([sock]))
+        try:
+            yield sock.getsockname()[1]
+        finally:
+            server.should_exit = True
+            await serving
+
+
+def bridges(app: FastAPI) -> list[Bridge]:
+    return list(app.state.terminals._open)
+
+
+def address(port: int, name: str) -> str:
+    return f"ws://127.0.0.1:{port}/servers/{name}/terminal"
+
+
+class Page:
+    """A client of the bridge; every wait has an end."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+        self.frames: list[int] = []
+
+    @classmethod
+    @asynccontextmanager
+    async def of(cls, port: int, name: str, *protocols: str, **options: Any) -> AsyncIterator[Page]:
+        opening = connect(address(port, name), subprotocols=list(protocols) or None, max_size=None, **options)  # type: ignore[arg-type]
+        async with opening as connection:
+            yield cls(connection)
+
+    @classmethod
+    @asynccontextmanager
+    async def v1(cls, port: int, name: str, **options: Any) -> AsyncIterator[Page]:
+        """One that has been told it is connected, and let in."""
+        async with cls.of(port, name, V1, **options) as page:
+            assert (await page.hear())["type"] == "opened"
+            assert (await page.hear())["type"] == "accepted"
+            yield page
+
+    async def next(self) -> str | bytes:
+        async with asyncio.timeout(PATIENCE):
+            message = await self.connection.recv()
+        assert isinstance(message, str | bytes)
+        return message
+
+    async def hear(self) -> dict[str, Any]:
+        """The next message, which is JSON."""
+        message = await self.next()
+        assert isinstance(message, str), message
+        found: dict[str, Any] = json.loads(message)
+        return found
+
+    async def receive(self, count: int, credit: bool = False) -> bytes:
+        """So many bytes; ``credit``: give back as many as they come."""
+        received = bytearray()
+        while len(received) < count:
+            message = await self.next()
+            assert isinstance(message, bytes), message
+            received += message
+            self.frames.append(len(message))
+            if credit:
+                await self.say("credit", bytes=len(message))
+        assert len(received) == count
+        return bytes(received)
+
+    async def send(self, data: bytes | str) -> None:
+        async with asyncio.timeout(PATIENCE):
+            await self.connection.send(data)
+
+    async def say(self, what: str, **more: Any) -> None:
+        await self.send(json.dumps({"type": what, **more}))
+
+    async def rest(self) -> tuple[bytes, int]:
+        """All bytes until it is closed, and the code."""
+        received = bytearray()
+        try:
+            while True:
+                message = await self.next()
+                received += message if isinstance(message, bytes) else b""
+        except websockets.ConnectionClosed as closed:
+            assert closed.rcvd is not None, "closed without a word"
+            assert len(closed.rcvd.reason.encode()) <= 120
+            return bytes(received), closed.rcvd.code
+
+    async def next_or_code(self) -> str | bytes | int:
+        """The next message, or the code if it is closed."""
+        try:
+            return await self.next()
+        except websockets.ConnectionClosed as closed:
+            assert closed.rcvd is not None, "closed without a word"
+            return closed.rcvd.code
+
+    async def closed(self) -> int:
+        """The code, when nothing comes before it."""
+        received, code = await self.rest()
+        assert received == b""
+        return code
+
+    async def spend(self) -> bytes:
+        """Take all that is sent without credit."""
+        return await self.receive(CREDIT)
+
+
+def masked(payload: bytes, first: int = 0x82, mask: bytes = b"\x01\x02\x03\x04") -> bytes:
+    """A client's frame."""
+    size = len(payload)
+    head = (
+        struct.pack("!BB", first, 0x80 | size)
+        if size < 126
+        else struct.pack("!BBH", first, 0xFE, size)
+        if size < 65536
+        else struct.pack("!BBQ", first, 0xFF, size)
+    )
+    return head + mask + bytes(byte ^ mask[number % 4] for number, byte in enumerate(payload))
+
+
+@asynccontextmanager
+async def bare(port: int, name: str, protocol: str | None = None, buffer: int = 0) -> AsyncIterator[socket.socket]:
+    """A WebSocket that does nothing by itself, not even read; with a receive ``buffer`` of so many bytes."""
+    loop = asyncio.get_running_loop()
+    with socket.socket() as sock:
+        if buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        sock.setblocking(False)
+        async with asyncio.timeout(PATIENCE):
+            await loop.sock_connect(sock, ("127.0.0.1", port))
+            lines = [
+                f"GET /servers/{name}/terminal HTTP/1.1",
+                f"Host: 127.0.0.1:{port}",
+                "Upgrade: websocket",
+                "Connection: Upgrade",
+                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+                "Sec-WebSocket-Version: 13",
+                *([f"Sec-WebSocket-Protocol: {protocol}"] if protocol else []),
+            ]
+            await loop.sock_sendall(sock, "\r\n".join([*lines, "", ""]).encode())
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                head += await loop.sock_recv(sock, 1)
+            assert b" 101 " in head
+        yield sock
+
+
+async def everything(sock: socket.socket) -> bytes:
+    """What comes until the other side closes or resets."""
+    loop, received = asyncio.get_running_loop(), b""
+    async with asyncio.timeout(PATIENCE):
+        try:
+            while data := await loop.sock_recv(sock, 65536):
+                received += data
+        except ConnectionError:
+            pass
+    return received

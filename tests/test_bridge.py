@@ -1,0 +1,591 @@
+"""Terminals: what is said, and how each end learns of the other's."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import signal
+import socket
+import struct
+import termios
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from app import bridge, descriptors, terminals
+from app.adoption import OWNER
+from app.bridge import CREDIT, Bridge
+from app.settings import Settings
+from app.supervisor import Supervisor
+from tests.bridged import V1, Page, bare, bridges, everything, masked, served
+from tests.conftest import Program, Start
+from tests.helpers import PATIENCE, Client, until
+
+BIG = 3_000_000
+
+
+# Servers
+
+received = bytearray()
+
+
+async def collects(listener: socket.socket, options: object) -> None:
+    """Reads all that one client sends, answers when that has ended, and stays."""
+    loop = asyncio.get_running_loop()
+    listener.setblocking(False)
+    connection, _ = await loop.sock_accept(listener)
+    received.clear()
+    with connection:
+        while data := await loop.sock_recv(connection, 65536):
+            received.extend(data)
+        await loop.sock_sendall(connection, b"%d" % len(received))
+    await asyncio.Event().wait()
+
+
+async def says_its_last_words(listener: socket.socket, options: object) -> None:
+    """Sends a lot and closes, whatever the client does."""
+    loop = asyncio.get_running_loop()
+    listener.setblocking(False)
+    while True:
+        connection, _ = await loop.sock_accept(listener)
+        with connection:
+            await loop.sock_sendall(connection, b"x" * BIG)
+
+
+async def ends_first(listener: socket.socket, options: object) -> None:
+    """Sends FIN, and goes on reading."""
+    loop = asyncio.get_running_loop()
+    listener.setblocking(False)
+    connection, _ = await loop.sock_accept(listener)
+    received.clear()
+    with connection:
+        await loop.sock_sendall(connection, b"bye")
+        connection.shutdown(socket.SHUT_WR)
+        while data := await loop.sock_recv(connection, 65536):
+            received.extend(data)
+        received.extend(b"<FIN>")
+    await asyncio.Event().wait()
+
+
+RESET_AFTER = CREDIT + 20_000
+
+
+async def resets(listener: socket.socket, options: object) -> None:
+    """Sends more than one credit's worth, and resets when the other side's kernel has it all."""
+    loop = asyncio.get_running_loop()
+    listener.setblocking(False)
+    while True:
+        connection, _ = await loop.sock_accept(listener)
+        with connection:
+            await loop.sock_sendall(connection, b"x" * RESET_AFTER)
+            left = bytearray(4)
+            while fcntl.ioctl(connection, termios.TIOCOUTQ, left) or any(left):
+                await asyncio.sleep(0.001)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+async def answers_and_exits(listener: socket.socket, options: object) -> None:
+    loop = asyncio.get_running_loop()
+    listener.setblocking(False)
+    connection, _ = await loop.sock_accept(listener)
+    with connection:
+        await loop.sock_sendall(connection, await loop.sock_recv(connection, 100))
+
+
+async def hides(listener: socket.socket, options: object) -> None:
+    """Runs, and does not listen any more."""
+    listener.close()
+    await asyncio.Event().wait()
+
+
+# What is said
+
+
+async def test_a_page_learns_where_it_is_connected_and_that_it_was_let_in(
+    app: FastAPI, api: httpx.AsyncClient, begin: Start
+) -> None:
+    server = await begin("asyncio")
+    async with served(app) as port, Page.of(port, server.name, "other", V1) as page:
+        assert page.connection.subprotocol == V1
+        opened = await page.hear()
+        assert server.listens_at is not None
+        assert opened == {
+            "type": "opened",
+            "server": server.name,
+            "local": opened["local"],
+            "peer": f"127.0.0.1:{server.listens_at[1]}",
+            "credit": CREDIT,
+        }
+        accepted = await page.hear()
+        (listed,) = (await api.get("/connections")).json()["items"]
+        assert accepted == {"type": "accepted", "connection": listed["id"]}
+        assert listed["peer"] == opened["local"]
+        await page.send(b"hello")
+        assert await page.receive(5) == b"hello"
+
+
+async def test_who_waits_in_the_queue_hears_when_he_is_let_in(app: FastAPI, begin: Start) -> None:
+    server = await begin("blocking")
+    async with served(app) as port, Page.v1(port, server.name) as first, Page.of(port, server.name, V1) as second:
+        assert (await second.hear())["type"] == "opened"
+        await second.send(b"sent in the queue\n")
+        await first.send(b"quit\n")
+        assert (await second.hear())["type"] == "accepted"
+        await second.say("eof")
+        received, code = await second.rest()
+        assert (b"sent in the queue" in received, code) == (True, 1000)
+
+
+@pytest.mark.parametrize(("offered", "chosen"), [([], None), (["binary"], "binary"), (["base64"], None)])
+async def test_others_exchange_bytes_only(app: FastAPI, begin: Start, offered: list[str], chosen: str | None) -> None:
+    server = await begin("asyncio")
+    async with served(app) as port, Page.of(port, server.name, *offered, user_agent_header=None) as page:
+        assert page.connection.subprotocol == chosen
+        await page.send('{"type": "grüße"}')
+        sent = '{"type": "grüße"}'.encode()
+        assert await page.receive(len(sent)) == sent
+        await page.send([b"in ", b"parts"])  # type: ignore[arg-type]
+        assert await page.receive(8) == b"in parts"
+        assert page.connection.protocol.extensions == []  # no deflate
+
+
+BROKEN = [
+    "junk",
+    "[]",
+    "7",
+    "{}",
+    '{"type":"fly"}',
+    '{"type":"credit"}',
+    '{"type":"credit","bytes":0}',
+    '{"type":"credit","bytes":-5}',
+    '{"type":"credit","bytes":true}',
+    '{"type":"credit","bytes":1.0}',
+    '{"type":"credit","bytes":"5"}',
+    '{"type":"credit","bytes":1,"more":1}',
+    '{"type":"eof","more":1}',
+    "[" * 4000,
+    '{"type":"eof"}' + " " * 5000,
+    '{"type":"credit","bytes":' + "9" * 4100 + "}",
+]
+
+
+@pytest.mark.parametrize("text", BROKEN, ids=range(len(BROKEN)))
+async def test_what_makes_no_sense_is_said_and_harms_nothing(app: FastAPI, begin: Start, text: str) -> None:
+    server = await begin("asyncio")
+    async with served(app) as port, Page.v1(port, server.name) as page:
+        await page.send(b"before")
+        await page.send(text)
+        await page.send(b"after")
+        said, echoed = [], b""
+        while len(echoed) < 11 or not said:
+            message = await page.next()
+            if isinstance(message, bytes):
+                echoed += message
+            else:
+                said.append(json.loads(message))
+        assert echoed == b"beforeafter"
+        assert [one["type"] for one in said] == ["error"]
+
+
+# Ends
+
+
+async def test_both_halves_close_one_after_the_other(app: FastAPI, begin: Start) -> None:
+    server = await begin("asyncio")
+    async with served(app) as port, Page.v1(port, server.name) as page:
+        await page.send(b"x" * 200_000)
+        await page.say("eof")
+        assert await page.receive(200_000) == b"x" * 200_000
+        assert await page.hear() == {"type": "eof"}
+        assert await page.closed() == 1000
+
+
+async def test_a_page_sends_on_after_the_server_has_ended(app: FastAPI, begin: Start) -> None:
+    server = await begin(ends_first)
+    async with served(app) as port, Page.v1(port, server.name) as page:
+        assert await page.receive(3) == b"bye"
+        assert await page.hear() == {"type": "eof"}
+        await page.send(b"still here")
+        await until(lambda: received == b"still here", "it comes through")
+        await page.say("eof")
+        assert await page.closed() == 1000
+        await until(lambda: received == b"still here<FIN>", "the end comes through")
+
+
+async def test_bytes_after_eof_are_an_error(app: FastAPI, begin: Start) -> None:
+    server = await begin(collects)
+    async with served(app) as port, Page.v1(port, server.name) as page:
+        await page.send(b"one")
+        await page.say("eof")
+        await page.send(b"more")
+        assert sorted([str(await page.next()), str(await page.next()), str(await page.next())])[0] == "b'3'"
+        assert received == b"one"
+
+
+async def test_without_the_protocol_the_servers_end_is_the_end(app: FastAPI, begin: Start) -> None:
+    server = await begin(says_its_last_words)
+    async with served(app) as port, Page.of(port, server.name) as page:
+        assert await page.rest() == (b"x" * BIG, 1000)
+
+
+async def test_nothing_is_lost_when_the_server_says_much_and_closes(app: FastAPI, begin: Start) -> None:
+    server = await begin(says_its_last_words)
+    async with served(app) as port, Page.v1(port, server.name) as page:
+        assert await page.receive(BIG, credit=True) == b"x" * BIG
+        assert await page.hear() == {"type": "eof"}
+        await page.say("eof")
+        assert await page.closed() == 1000
+
+
+@pytest.mark.parametrize("protocols", [[], [V1]])
+@pytest.mark.parametrize("code", [1000, 1001, 4999])
+async def test_nothing_is_lost_when_the_page_sends_much_and_closes(
+    app: FastAPI, begin: Start, protocols: list[str], code: int
+) -> None:
+    server = await begin(collects)
+    async with served(app) as port:
+        async with Page.of(port, server.name, *protocols) as page:
+            for _ in range(60):
+                await page.send(b"x" * 50_000)
+            await page.connection.close(code)
+            assert page.connection.close_code == code
+        await until(lambda: not bridges(app), "all has ended")
+        assert len(received) == BIG
+
+
+async def test_nothing_is_lost_when_a_page_goes_without_a_word(app: FastAPI, begin: Start) -> None:
+    server = await begin("asyncio")
+    loop = asyncio.get_running_loop()
+    async with served(app) as port:
+        async with bare(port, server.name) as sock:
+            await loop.sock_sendall(sock, masked(b"x" * 65535) * 12)
+            left = bytearray(4)
+            fcntl.ioctl(sock, termios.TIOCOUTQ, left)
+            while any(left):  # what the kernel has not sent by then goes with the socket
+                await asyncio.sleep(0.001)
+                fcntl.ioctl(sock, termios.TIOCOUTQ, left)
+        await until(lambda: server.traffic.bytes_in == 65535 * 12, "all has come")
+        await until(lambda: not bridges(app), "all has ended")
+
+
+async def test_what_comes_after_the_servers_end_still_goes_to_it(app: FastAPI, begin: Start) -> None:
+    server = await begin(ends_first)
+    loop = asyncio.get_running_loop()
+    async with served(app) as port, bare(port, server.name) as sock:
+        async with asyncio.timeout(PATIENCE):
+            told = b""
+            while not told.startswith(b"\x82\x03bye\x88") or len(told) < 9:
+                told += await loop.sock_recv(sock, 100)
+            assert told[7:9] == b"\x03\xe8"  # 1000
+        await loop.sock_sendall(sock, masked(b"on its way") + masked(b"\x03\xe8", 0x88))
+        await until(lambda: received == b"on its way<FIN>", "it comes through")
+
+
+@pytest.mark.parametrize("writes", [False, True], ids=["quiet", "writing"])
+async def test_a_reset_is_told_after_what_came_before_it(app: FastAPI, begin: Start, writes: bool) -> None:
+    server = await begin(resets)
+    async with served(app) as port, Page.v1(port, server.name) as page:
+        await page.spend()
+        await until(lambda: not server.clients, "it has reset the connection")
+        if writes:
+            for _ in range(3):
+                await page.send(b"too late")
+        await page.say("credit", bytes=CREDIT)
+        assert await page.rest() == (b"x" * (RESET_AFTER - CREDIT), 4003)
+
+
+async def test_who_sends_to_a_server_that_has_closed_hears_of_it(app: FastAPI, begin: Start) -> None:
+    server = await begin(says_its_last_words)
+    async with served(app) as port, Page.v1(port, server.name) as page:
+        await page.receive(BIG, credit=True)
+        assert await page.hear() == {"type": "eof"}
+        await page.send(b"anybody?")
+        assert await page.closed() == 4003
+
+
+async def test_a_server_that_ends_by_itself_has_simply_ended(app: FastAPI, begin: Start) -> None:
+    server = await begin(answers_and_exits)
+    async with served(app) as port, Page.v1(port, server.name) as page:
+        await page.send(b"hello")
+        assert await page.receive(5) == b"hello"
+        assert await page.hear() == {"type": "eof"}
+        await page.say("eof")
+        assert await page.closed() == 1000
+
+
+@pytest.mark.parametrize("how", ["stop", "remove", "restart"])
+@pytest.mark.parametrize("protocols", [[], [V1]], ids=["raw", "v1"])
+@pytest.mark.parametrize("variant", ["asyncio", "threads"])
+async def test_a_stop_is_told(
+    app: FastAPI, begin: Start, watched: Supervisor, how: str, protocols: list[str], variant: str
+) -> None:
+    server = await begin(variant)
+    async with served(app) as port, Page.of(port, server.name, *protocols) as page:
+        await page.send(b"hello")
+        await until(lambda: server.traffic.bytes_out == 5, "it talks")
+        await getattr(watched, how)(server.name)
+        assert await page.rest() == (b"hello", 4002)
+
+
+async def test_a_stop_is_told_to_who_waits_in_the_queue(app: FastAPI, begin: Start, watched: Supervisor) -> None:
+    server = await begin("blocking")
+    async with served(app) as port, Page.v1(port, server.name), Page.of(port, server.name, V1) as second:
+        assert (await second.hear())["type"] == "opened"
+        await watched.stop(server.name)
+        assert await second.closed() == 4002
+
+
+async def test_a_stop_is_told_even_if_its_end_is_seen_only_after_the_next_start(
+    app: FastAPI, begin: Start, watched: Supervisor
+) -> None:
+    server = await begin(says_its_last_words)
+    async with served(app) as port, Page.v1(port, server.name) as page:
+        await page.spend()
+        await watched.restart(server.name)
+        await page.say("credit", bytes=CREDIT)
+        while isinstance(message := await page.next_or_code(), bytes):
+            with suppress(ConnectionClosed):
+                await page.say("credit", bytes=len(message))
+        assert message == 4002
+
+
+async def test_a_half_open_terminal_is_freed(app: FastAPI, begin: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bridge, "SECONDS_HALF_OPEN", 0.1)
+    server = await begin(ends_first)
+    async with served(app) as port, Page.v1(port, server.name) as page:
+        assert await page.receive(3) == b"bye"
+        assert await page.hear() == {"type": "eof"}
+        assert await page.closed() == 4004
+
+
+async def test_a_page_that_closes_without_a_code_gets_one(app: FastAPI, begin: Start) -> None:
+    server = await begin("asyncio")
+    loop = asyncio.get_running_loop()
+    async with served(app) as port, bare(port, server.name) as sock:
+        await loop.sock_sendall(sock, masked(b"", 0x88))
+        assert await everything(sock) == b"\x88\x02\x03\xe8"
+
+
+# Refusals
+
+
+async def test_an_unknown_name_is_refused_before_the_handshake(app: FastAPI, caplog: pytest.LogCaptureFixture) -> None:
+    async with served(app) as port:
+        with pytest.raises(InvalidStatus) as refused:
+            async with Page.of(port, "nobody", V1):
+                pass
+    answer = refused.value.response
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+    assert answer.body is not None
+    assert json.loads(answer.body)["what"] == "server"
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("protocols", [[], [V1]], ids=["raw", "v1"])
+async def test_a_server_that_does_not_run_is_refused(app: FastAPI, begin: Start, protocols: list[str]) -> None:
+    stopped, hidden = await begin("asyncio", start=False), await begin(hides)
+    await until(lambda: hidden.listens_at is not None and hidden.waiting == 0, "it runs")
+    async with served(app) as port:
+        for server in (stopped, hidden):
+            async with Page.of(port, server.name, *protocols) as page:
+                assert await page.closed() == 4000
+
+
+async def test_a_full_queue_is_a_timeout(app: FastAPI, begin: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminals, "SECONDS_TO_CONNECT", 0.2)
+    server = await begin("blocking", backlog=1)
+    assert server.listens_at is not None
+    async with await Client.to(server.listens_at[1]):
+        await until(lambda: server.tally.open == 1, "the first is inside")
+        async with await Client.to(server.listens_at[1]), await Client.to(server.listens_at[1]), served(app) as port:
+            async with Page.of(port, server.name, V1) as page:
+                assert await page.closed() == 4001
+
+
+@pytest.mark.parametrize("settings", [Settings(state=":memory:", terminals=1)])
+async def test_one_too_many_is_turned_away(app: FastAPI, begin: Start, settings: Settings) -> None:
+    server = await begin("asyncio")
+    async with served(app) as port:
+        async with Page.v1(port, server.name), Page.of(port, server.name, V1) as second:
+            assert await second.closed() == 1013
+        await until(lambda: not bridges(app), "the first has left")
+        async with Page.v1(port, server.name):
+            pass
+
+
+async def test_terminals_leave_the_page_its_descriptors(
+    app: FastAPI, begin: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await begin("asyncio")
+    async with served(app) as port:
+        monkeypatch.setattr(descriptors, "bound", lambda: 5)
+        monkeypatch.setattr(descriptors, "RESERVE", 100_000)
+        async with Page.of(port, server.name, V1) as page:
+            assert await page.closed() == 1013
+    assert server.tally.total == 0
+
+
+async def test_a_foreign_page_may_not(app: FastAPI, begin: Start) -> None:
+    server = await begin("asyncio")
+    async with served(app) as port:
+        with pytest.raises(InvalidStatus) as refused:
+            async with Page.of(port, server.name, V1, origin="http://evil.example"):
+                pass
+        assert refused.value.response.status_code == 403
+        async with Page.v1(port, server.name, origin=f"http://127.0.0.1:{port}"):
+            pass
+
+
+@pytest.mark.parametrize(
+    "settings", [Settings(state=":memory:", token="owners", viewer_token="viewers")], ids=["tokens"]
+)
+async def test_who_only_views_may_not(app: FastAPI, begin: Start, settings: Settings) -> None:
+    server = await begin("asyncio")
+    async with served(app) as port:
+        for token, status in (("viewers", 403), (None, 401)):
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            with pytest.raises(InvalidStatus) as refused:
+                async with Page.of(port, server.name, V1, additional_headers=headers):
+                    pass
+            assert refused.value.response.status_code == status
+        async with Page.v1(port, server.name, additional_headers={"Authorization": "Bearer owners"}):
+            pass
+
+
+# Against the rules
+
+
+async def test_a_message_that_is_too_big_is_said_to_be(app: FastAPI, begin: Start) -> None:
+    server = await begin("asyncio")
+    async with served(app) as port:
+        async with Page.v1(port, server.name) as page:
+            await page.send(b"x" * 1_048_576)
+            assert await page.receive(1_048_576, credit=True)
+            await page.connection.send(b"x" * 1_048_577)
+            assert await page.closed() == 1009
+        async with Page.v1(port, server.name) as page:
+            with pytest.raises(Exception, match="1009"):
+                await page.connection.send(["x" * 600_000, "x" * 600_000])
+                await page.next()
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        (masked(b"\xff\xfe", 0x81), 1007),
+        (masked(b"x", 0xC2), 1002),
+        (masked(b"x", 0x80), 1002),
+        (masked(b"x", 0x8F), 1002),
+        (masked(b"x" * 126, 0x89), 1002),
+        (b"\x82\x01x", 1002),
+        (masked(b"x", 0x02) + masked(b"y"), 1002),
+        (masked(b"\x03\xed", 0x88), 1002),
+    ],
+    ids=[
+        "utf-8",
+        "deflated",
+        "a part of nothing",
+        "unknown",
+        "a long ping",
+        "unmasked",
+        "amid another",
+        "closes with 1005",
+    ],
+)
+async def test_a_frame_against_the_rules_ends_it(app: FastAPI, begin: Start, frame: bytes, code: int) -> None:
+    server = await begin("asyncio")
+    loop = asyncio.get_running_loop()
+    async with served(app) as port, bare(port, server.name) as sock:
+        await loop.sock_sendall(sock, masked(b"") + frame + masked(b"never") * 1000)
+        told = await everything(sock)
+        assert told[told.index(b"\x88") + 2 :][:2] == struct.pack("!H", code)
+        assert b"never" not in told
+        sock.close()
+        await until(lambda: not bridges(app), "nothing is left of it")
+        assert server.traffic.bytes_in <= 1
+
+
+@pytest.mark.parametrize("method", ["take", "came"])
+async def test_a_bug_is_1011(
+    app: FastAPI, begin: Start, method: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise ZeroDivisionError
+
+    server = await begin("asyncio")
+    async with served(app) as port:
+        monkeypatch.setattr(Bridge, method, fail)
+        async with Page.v1(port, server.name) as page:
+            await page.send(b"hello")
+            assert await page.closed() == 1011
+        await until(lambda: not bridges(app), "nothing is left of it")
+    assert any(record.exc_info and record.exc_info[0] is ZeroDivisionError for record in caplog.records)
+
+
+# Whose it is
+
+
+@pytest.mark.parametrize("variant", ["asyncio", "threads"])
+async def test_a_terminal_is_the_apps_and_not_its_servers(
+    app: FastAPI, begin: Start, variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owners = []
+
+    def noting(method: Callable[..., None]) -> Callable[..., None]:
+        def noted(*arguments: Any) -> None:
+            owners.append(OWNER.get(None))
+            method(*arguments)
+
+        return noted
+
+    for name in ("take", "came", "accepted", "ended"):
+        monkeypatch.setattr(Bridge, name, noting(getattr(Bridge, name)))
+    server = await begin(variant)
+    async with served(app) as port, Page.v1(port, server.name) as page:
+        await page.send(b"hello")
+        await page.receive(5)
+        await page.say("eof")
+        assert await page.hear() == {"type": "eof"}
+    assert (len(owners), set(owners)) == (4, {None})
+
+
+async def test_metrics_count_terminals(app: FastAPI, api: httpx.AsyncClient, begin: Start) -> None:
+    server = await begin("asyncio")
+    async with served(app) as port, Page.v1(port, server.name):
+        assert "\nechodeck_terminals 1.0\n" in (await api.get("/metrics")).text
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+async def test_terminals_do_not_keep_the_app_from_ending(program: Callable[..., Program], loop: str) -> None:
+    app = program("--loop", loop)
+    async with httpx.AsyncClient(base_url=app.url) as http:
+        for name, variant in (("echo", "asyncio"), ("one", "blocking")):
+            (await http.post("/servers", json={"variant": variant, "port": 0, "name": name})).raise_for_status()
+    async with (
+        Page.v1(app.port, "echo") as talking,
+        Page.v1(app.port, "one"),
+        Page.of(app.port, "one", V1) as waiting,
+        Page.v1(app.port, "echo") as greedy,
+        bare(app.port, "echo", buffer=4096) as stalled,
+    ):
+        assert (await waiting.hear())["type"] == "opened"
+        await talking.send(b"hello")
+        assert await talking.receive(5) == b"hello"
+        await greedy.send(b"x" * (CREDIT + 1000))
+        await greedy.spend()
+        with pytest.raises(TimeoutError):  # until nothing goes through any more
+            while True:
+                async with asyncio.timeout(0.2):
+                    await asyncio.get_running_loop().sock_sendall(stalled, masked(b"x" * 50_000))
+        app.signal(signal.SIGTERM)
+        for page in (talking, waiting):
+            assert await page.closed() == 1012
+        assert (await greedy.rest())[1] == 1012
+        assert app.wait(5) == 0
+    assert "Traceback" not in app.end()
