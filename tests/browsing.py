@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.conftest import Program
+from tests.helpers import PATIENCE
 
 ROOT = Path(__file__).parent.parent
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
@@ -96,6 +98,14 @@ def page(request: pytest.FixtureRequest, browser: Browser, deck: Deck, complaint
     yield context.new_page()
     context.close()
     assert complaints == []
+
+
+def eventually(holds: Callable[[], object], what: Callable[[], str]) -> None:
+    """For what Playwright's own ``expect`` cannot ask; its ``wait_for_function`` is eval, which the policy forbids."""
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        if time.monotonic() > deadline:
+            raise AssertionError(what())
 
 
 def serious(page: Page) -> list[str]:

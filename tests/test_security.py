@@ -38,7 +38,7 @@ async def servers(app: FastAPI) -> int:
     ["evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil.example", "localhost@evil.example",
      "10.0.0.1", "[2001:db8::1]:8000", "", "[::1", "localhost:8000:1", "localhost ", "0.0.0.0"],
 )  # fmt: skip
-@pytest.mark.parametrize("path", ["/", "/servers", "/healthz", "/docs", "/static/page.css", "/nowhere"])
+@pytest.mark.parametrize("path", ["/", "/servers", "/healthz", "/docs", "/static/style/base.css", "/nowhere"])
 async def test_a_foreign_host_is_refused(api: httpx.AsyncClient, host: str, path: str) -> None:
     response = await api.get(path, headers={"host": host})
     assert (response.status_code, response.json()["type"]) == (403, "/problems/foreign-host")
@@ -149,14 +149,14 @@ async def test_a_websocket_without_the_token_is_refused(program: Callable[..., P
     running = program(ECHODECK_TOKEN="secret", ECHODECK_VIEWER_TOKEN="look")
     assert await refusal(running) == 401
     assert await refusal(running, Authorization="Bearer look") == 403
-    for path in ("/servers/x/terminal", "/", "/static/page.css", "/nowhere"):
+    for path in ("/servers/x/terminal", "/", "/static/style/base.css", "/nowhere"):
         assert await refusal(running, path, Authorization="Bearer secret") == 404
 
 
 # Tokens
 
 
-OPEN = ["/healthz", "/readyz", "/login", "/static/page.css"]
+OPEN = ["/healthz", "/readyz", "/login", "/static/style/base.css"]
 CLOSED = ["/", "/servers", "/variants", "/docs", "/openapi.json", "/nowhere", "/problems/unknown", "/variants/asyncio/source", "/static", "/healthz/", "//healthz"]  # fmt: skip
 
 
@@ -277,7 +277,7 @@ def test_tokens_that_make_no_sense_are_refused(tokens: dict[str, str]) -> None:
 # Every answer's headers
 
 
-@pytest.mark.parametrize("path", ["/", "/servers", "/nowhere", "/static/page.css", "/static/none", "/docs"])
+@pytest.mark.parametrize("path", ["/", "/servers", "/nowhere", "/static/style/base.css", "/static/none", "/docs"])
 @pytest.mark.parametrize("host", ["localhost", "evil.example"])
 async def test_every_answer_carries_the_headers(api: httpx.AsyncClient, path: str, host: str) -> None:
     headers = (await api.get(path, headers={"host": host})).headers
