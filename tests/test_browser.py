@@ -148,10 +148,16 @@ SHAPE = """(element) => {
     if (node.nodeType === Node.TEXT_NODE) return words(node.textContent);
     const attributes = [...node.attributes].filter(({name}) => !["d", "width"].includes(name));
     const told = attributes.map(({name, value}) => `${name}=${value.replace("+00:00", "Z")}`).sort().join(" ");
-    const inner = moves(node) ? [] : [...node.childNodes].filter((one) => one.nodeType !== Node.COMMENT_NODE).map(show);
+    const inner = moves(node) ? [] : [...node.childNodes].map(show);
     return `<${node.localName} ${told}>${inner.filter(Boolean).join(" ")}`;
   };
-  return show(element);
+  const clone = element.cloneNode(true);
+  const comments = document.createTreeWalker(clone, NodeFilter.SHOW_COMMENT);
+  const found = [];
+  while (comments.nextNode()) found.push(comments.currentNode);
+  for (const one of found) one.remove();
+  clone.normalize();
+  return show(clone);
 }"""
 
 

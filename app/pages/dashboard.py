@@ -27,6 +27,8 @@ DEFAULTS = {"variant": "asyncio", "port": "", "name": "", "host": "127.0.0.1"} |
 """The form's fields, as text."""
 
 LATEST = 12
+PAINTED = 60
+"""Servers that are painted in full; of further ones the name and the state, until the script sees that they are looked at."""
 
 
 @router.get("/")
@@ -71,10 +73,12 @@ async def dashboard(
     request: Request, status: int = 200, problem: Refusal | None = None, form: dict[str, str] | None = None
 ) -> Response:
     found = supervisor(request)
+    servers = found.servers()
     values = {
         "variants": list(found.variants.values()),
         "titles": {variant.name: variant.title for variant in found.variants.values()},
-        "servers": [ServerShape.of(server) for server in found.servers()],
+        "servers": [ServerShape.of(server) for server in servers[:PAINTED]],
+        "others": servers[PAINTED:],
         "latest": found.chronicle.entries()[:LATEST],
         "exceptions": _latest_exceptions(request),
         "problem": problem,

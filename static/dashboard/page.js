@@ -1,4 +1,4 @@
-// The dashboard, live: each row is patched when its server changes, and only then.
+// The dashboard, live: a row is patched when its server has changed and somebody looks at it, and only then.
 import {tellTimes} from "../figures.js";
 import {render} from "../lit.js";
 import {showArrivals} from "../rooms/door.js";
@@ -10,24 +10,38 @@ import {followStartForm} from "./start-form.js";
 import {followWalkOffer} from "./walk-offer.js";
 
 export function mount(main, feed) {
-  const rooms = main.querySelector("#rooms");
+  const list = main.querySelector("#rooms");
   const titles = titlesOf(main);
-  const painted = new Map(); // by name: the element, and the state that it shows once it was painted here
+  const rooms = new Map(); // by the server's name
   const mayChange = !("viewer" in main.dataset);
-  for (const element of rooms.children) painted.set(element.dataset.server, {element, server: null});
-  const find = followFind(main, painted, feed);
+  const looks = new IntersectionObserver(
+    (seen) => {
+      for (const {target, isIntersecting} of seen) {
+        const room = rooms.get(target.dataset.server);
+        if (!room) continue;
+        room.near = isIntersecting;
+        if (room.near && room.due) paint(target.dataset.server);
+      }
+    },
+    {rootMargin: "400px"},
+  );
+  for (const element of list.children) enter(element.dataset.server, element);
+  const find = followFind(main, rooms, feed);
 
   feed.want(["servers", "loop", "exceptions", "journal"]);
+  let latest = new Map();
   const ends = [
     feed.follow((changes) => {
       const touched = new Set(changes.servers);
-      for (const id of changes.exceptions) {
-        const server = feed.exceptions.get(id)?.server;
-        if (server) touched.add(server);
+      if (changes.exceptions.size) {
+        latest = latestExceptions(feed.exceptions);
+        for (const id of changes.exceptions) {
+          const server = feed.exceptions.get(id)?.server;
+          if (server) touched.add(server);
+        }
       }
       if (!touched.size) return;
-      const latest = latestExceptions(feed.exceptions);
-      for (const name of touched) paint(name, latest.get(name));
+      for (const name of touched) hear(name);
       main.querySelector("#no-servers").hidden = feed.servers.size > 0;
       find();
     }),
@@ -35,34 +49,56 @@ export function mount(main, feed) {
     followWalkOffer(main, feed),
     mayChange ? followStartForm(main.querySelector("#start")) : () => {},
   ];
-  const sparks = setInterval(() => document.hidden || paintSparks(painted), 1000);
+  const sparks = setInterval(() => document.hidden || paintSparks(rooms), 1000);
   return () => {
     clearInterval(sparks);
+    looks.disconnect();
     for (const end of ends) end();
   };
 
-  function paint(name, exception) {
+  /** A room: its element, whether it is looked at, whether it is to be painted then, and the server as painted here. */
+  function enter(name, element) {
+    const room = {element, near: false, due: "short" in element.dataset, server: null};
+    rooms.set(name, room);
+    looks.observe(element);
+    return room;
+  }
+
+  function hear(name) {
     const server = feed.servers.get(name);
-    let room = painted.get(name);
     if (!server) {
+      const room = rooms.get(name);
+      if (room) looks.unobserve(room.element);
       room?.element.remove();
-      painted.delete(name);
+      rooms.delete(name);
       return;
     }
-    if (!room) {
-      room = {element: document.createElement("li"), server: null};
-      room.element.id = `server-${name}`;
-      room.element.dataset.server = name;
-      rooms.append(room.element);
-      painted.set(name, room);
-    }
+    const room = rooms.get(name) ?? enter(name, newRow(name, list));
+    room.due = true;
+    if (room.near) paint(name);
+  }
+
+  function paint(name) {
+    const server = feed.servers.get(name);
+    if (!server) return; // it is not told yet
+    const room = rooms.get(name);
+    room.due = false;
     if (!room.server) room.element.replaceChildren(); // the first paint was the template's
     room.element.className = `room is-${server.state}`;
-    render(row(server, titles[server.variant], exception, mayChange), room.element);
+    render(row(server, titles[server.variant], latest.get(name), mayChange), room.element);
     tellTimes(room.element);
     if (room.server) showArrivals(room.element, room.server.connections, server.connections);
     room.server = server;
   }
+}
+
+function newRow(name, list) {
+  const element = document.createElement("li");
+  element.className = "room";
+  element.id = `server-${name}`;
+  element.dataset.server = name;
+  list.append(element);
+  return element;
 }
 
 function titlesOf(main) {
@@ -80,22 +116,23 @@ function latestExceptions(exceptions) {
   return latest;
 }
 
-function paintSparks(painted) {
-  for (const [name, {element}] of painted) {
+function paintSparks(rooms) {
+  for (const [name, {element, near}] of rooms) {
+    if (!near) continue;
     const path = element.querySelector(".spark path");
     const line = sparkline(traffic.rates(name).map((rate) => rate.in + rate.out));
     if (path && (path.getAttribute("d") ?? "") !== line) path.setAttribute("d", line);
   }
 }
 
-function followFind(main, painted, feed) {
+function followFind(main, rooms, feed) {
   const field = main.querySelector("#find");
   const input = field.querySelector("input");
   const found = main.querySelector("#found");
   const apply = () => {
     const wanted = input.value.trim().toLowerCase().split(/\s+/).filter(Boolean);
     let count = 0;
-    for (const [name, {element}] of painted) {
+    for (const [name, {element}] of rooms) {
       const server = feed.servers.get(name);
       const text = server ? `${name} ${server.variant} ${server.port} ${server.state}`.toLowerCase() : name.toLowerCase();
       const hidden = !wanted.every((word) => text.includes(word));
@@ -103,7 +140,7 @@ function followFind(main, painted, feed) {
       count += !hidden;
     }
     found.textContent = wanted.length ? n_("%(n)s found", "%(n)s found", count) : "";
-    field.hidden = painted.size < 5 && !wanted.length;
+    field.hidden = rooms.size < 5 && !wanted.length;
   };
   input.addEventListener("input", apply);
   apply();
