@@ -34,6 +34,7 @@ function show(terminal) {
   shown = [...shown.filter((one) => one !== terminal), terminal];
   paint();
   panes.get(terminal)?.focus();
+  document.getElementById(`tab-${terminal.id}`)?.scrollIntoView({inline: "nearest", block: "nearest"});
 }
 
 function paint() {
@@ -78,7 +79,7 @@ const view = (list, visible) => html`
   </div>
   ${folded ? nothing : html`<div class="panes">${repeat(visible, (one) => one.id, (one) => panes.get(one).element)}</div>`}`;
 
-const tab = (terminal, current) => html`<li><button class="tab is-${terminal.status}${terminal.end?.trouble ? " is-trouble" : ""}" aria-current=${current ? "true" : nothing} @click=${() => show(terminal)}>
+const tab = (terminal, current) => html`<li><button id=${`tab-${terminal.id}`} class="tab is-${terminal.status}${terminal.end?.trouble ? " is-trouble" : ""}" aria-current=${current ? "true" : nothing} @click=${() => show(terminal)}>
   <span class="mark" aria-hidden="true"></span><span translate="no">${terminal.name}</span><span class="unseen"> ${words(terminal)}</span></button></li>`;
 
 function words(terminal) {

@@ -201,7 +201,7 @@ export class Pane {
       ${this.#going(terminal)}
       ${this.#line(terminal)}
       ${this.#tools(terminal)}
-      ${this.#foot(terminal)}`;
+      ${this.#hints(terminal)}`;
   }
 
   #status(terminal) {
@@ -282,10 +282,11 @@ export class Pane {
         ${toggle("raw", _("Raw keys"))} ${toggle("ansi", _("Interpret ANSI"))} ${toggle("hex", _("Hex"))}
         <button class="small" @click=${() => this.#download()}>${_("Download")}</button>
       </span>
+      <p class="moved">${_("sent")} <b>${size(terminal.bytesSent)}</b> · ${_("received")} <b>${size(terminal.bytesReceived)}</b></p>
     </div>`;
   }
 
-  #foot(terminal) {
+  #hints(terminal) {
     const hints = [];
     if (terminal.holding) hints.push(_("Held: the server is not read from once 256 KiB are under way; its writes then block."));
     if (terminal.raw && terminal.hex) hints.push(_("Keys are taken on the screen; leave hex to type."));
@@ -302,10 +303,7 @@ export class Pane {
           : _("ANSI acts on this screen only; titles, links and the clipboard are ignored, and queries are not answered."),
       );
     if (terminal.log.cut.entries) hints.push(_("The download has the latest %(size)s; what came before is cut.", {size: size(MOST_BYTES)}));
-    return html`<div class="foot">
-      <p>${hints.join(" ")}</p>
-      <p class="moved">${_("sent")} <b>${size(terminal.bytesSent)}</b> · ${_("received")} <b>${size(terminal.bytesReceived)}</b></p>
-    </div>`;
+    return hints.length ? html`<p class="hints">${hints.join(" ")}</p>` : nothing;
   }
 
   #reconnect() {
