@@ -3,6 +3,7 @@ import {followActions} from "./actions.js";
 import {feed} from "./feed.js";
 import {tellTimes} from "./figures.js";
 import {followHeader} from "./header.js";
+import {history} from "./loop/history.js";
 import {begin} from "./navigation.js";
 import {traffic} from "./rooms/traffic.js";
 
@@ -18,6 +19,7 @@ document.documentElement.dataset.script = "";
 followHeader(feed);
 followActions();
 traffic.follow(feed);
+history.follow(feed);
 setInterval(() => document.hidden || tellTimes(document), 1000);
 begin(async (main) => {
   const page = await PAGES[main.dataset.page]?.();

@@ -12,7 +12,9 @@ from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped]
 from pygments.lexers import PythonLexer  # type: ignore[import-untyped]
 
 from app.pages.page import environment
+from app.shapes.loop import PlaceShape
 
+_OWN_FILE = re.compile(r"[\\/]servers[\\/](?!_)[^\\/]+\.py$")
 _OWN = re.compile(r'  File "[^"]*[\\/]servers[\\/](?!_)[^"\\/]+\.py", line \d+')
 """How Python begins a frame of a variant's file. static/exceptions/traceback.js has the same."""
 
@@ -40,4 +42,11 @@ def frames(traceback: str) -> Iterator[tuple[bool, str]]:
         yield own, piece
 
 
-environment.filters["frames"] = frames
+def place_of(stack: list[PlaceShape]) -> PlaceShape | None:
+    """Where a stack says that something is: the innermost call in a variant's own file, or else the innermost of all;
+    static/loop/place.js has the same."""
+    own = (place for place in reversed(stack) if _OWN_FILE.search(place.file))
+    return next(own, stack[-1] if stack else None)
+
+
+environment.filters |= {"frames": frames, "place": place_of}

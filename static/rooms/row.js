@@ -4,9 +4,9 @@ import {html, nothing} from "../lit.js";
 import {_, n_, said} from "../words.js";
 import {door} from "./door.js";
 
-const ALIVE = new Set(["running", "starting", "stopping", "backoff"]);
+export const ALIVE = new Set(["running", "starting", "stopping", "backoff"]);
 const ENDED = new Set(["crashed", "failed", "exited", "backoff"]);
-const STATES = {
+export const STATES = {
   stopped: _("stopped"),
   starting: _("starting"),
   running: _("running"),

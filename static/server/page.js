@@ -1,4 +1,30 @@
+// One server's page, live. Each part follows the feed and ends by itself; when the server is removed, all of them do.
+import {timeline} from "./timeline.js";
+import {followCharts} from "./charts.js";
+import {followCommands} from "./commands.js";
+import {followConnections} from "./connections.js";
+import {followDoorway} from "./doorway.js";
+import {followExceptions} from "./exceptions.js";
+import {followGoing} from "./gone.js";
+import {followHeadline} from "./headline.js";
+import {followSettings} from "./settings.js";
+import {followSource} from "./source.js";
+
+const TOPICS = ["servers", "loop", "connections", "exceptions", "journal"];
+
 export function mount(main, feed) {
-  feed.want(["servers", "loop"]);
-  return () => {};
+  const place = main.querySelector("#server");
+  const name = place.dataset.server;
+  feed.want(TOPICS, name);
+  const parts = [followHeadline, followCommands, followDoorway, followSource, followCharts, followConnections, followExceptions, timeline, followSettings];
+  let ends = parts.map((follow) => follow(place, feed, name));
+  const endParts = () => {
+    for (const end of ends) end();
+    ends = [];
+  };
+  const endGoing = followGoing(place, feed, name, endParts);
+  return () => {
+    endGoing();
+    endParts();
+  };
 }

@@ -1,0 +1,93 @@
+// Charts over time, in the page's own ink: uPlot draws on a canvas, which knows no style sheet, so the tokens are asked
+// for their colours when it draws, and it draws anew when the theme changes. Time runs up to now at the right edge; the
+// height is the style sheet's, so nothing moves when figures come. What a chart shows is said beside it in words.
+import uPlot from "/static/vendor/uplot/dist/uPlot.esm.js";
+import {_} from "./words.js";
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const probe = document.createElement("span");
+probe.hidden = true;
+
+/** A colour of the style sheet as a canvas takes it: `var(--ink)`, or any other value of `color`. */
+export function ink(colour) {
+  if (!probe.isConnected) document.body.append(probe);
+  probe.style.color = colour;
+  return getComputedStyle(probe).color;
+}
+
+/**
+ * In a figure's `.plot`: `lines` are {colour, dash, fill, width}, drawn in their order; `seconds` is how far back it
+ * goes, `least` the least top of the scale, `most` its fixed top if it has one, `say(value)` writes a figure at the
+ * axis; `point(index)` is told where the pointer is, null where it left. Returns {show(ages, columns), end()}: ages are
+ * seconds before now, negative and rising.
+ */
+export function chart(figure, {lines, seconds, least, most, say, point = () => {}}) {
+  const plot = figure.querySelector(".plot");
+  const font = () => `12px ${getComputedStyle(document.documentElement).getPropertyValue("--words")}`;
+  const axis = {stroke: () => ink("var(--soft)"), font: font(), grid: {stroke: () => ink("var(--line)"), width: 1}, ticks: {show: false}};
+  const options = {
+    width: plot.clientWidth || 300,
+    height: plot.clientHeight || 140,
+    padding: [8, 22, 0, 0],
+    legend: {show: false},
+    cursor: {y: false, drag: {x: false, y: false}, points: {size: 5}},
+    scales: {
+      x: {time: false, range: [-seconds, 0]},
+      y: {range: (_plot, _low, high) => [0, most ?? Math.max(least, (high ?? 0) * 1.1)]},
+    },
+    axes: [
+      {...axis, size: 24, space: 70, splits: () => splitsOf(seconds), values: (_plot, ages) => ages.map(agesIn)},
+      {...axis, size: 64, space: 34, values: (_plot, values) => values.map(say)},
+    ],
+    series: [
+      {},
+      ...lines.map(({colour, dash, fill, width = 1.5}) => ({
+        stroke: () => ink(colour),
+        width,
+        dash,
+        fill: fill && (() => ink(fill)),
+        points: {show: false},
+        spanGaps: false,
+      })),
+    ],
+    hooks: {setCursor: [(drawn) => point(drawn.cursor.idx ?? null)]},
+  };
+  const drawn = new uPlot(options, [[], ...lines.map(() => [])], plot);
+  plot.setAttribute("role", "img");
+  const redraw = () => drawn.redraw(false);
+  const resized = new ResizeObserver(() => {
+    if (plot.clientWidth) drawn.setSize({width: plot.clientWidth, height: plot.clientHeight});
+  });
+  resized.observe(plot);
+  document.addEventListener("theme", redraw);
+  dark.addEventListener("change", redraw);
+  return {
+    show(ages, columns) {
+      drawn.setData([ages, ...columns]);
+    },
+    end() {
+      document.removeEventListener("theme", redraw);
+      dark.removeEventListener("change", redraw);
+      resized.disconnect();
+      drawn.destroy();
+    },
+  };
+}
+
+/** Say in words what a chart shows, beside it and for those who do not see it. */
+export function say(figure, words) {
+  const aside = figure.querySelector("figcaption .aside");
+  if (aside.textContent !== words) aside.textContent = words;
+  const label = `${figure.querySelector("figcaption b").textContent}: ${words}`;
+  figure.querySelector(".plot").setAttribute("aria-label", label);
+}
+
+function splitsOf(seconds) {
+  const step = seconds > 180 ? 60 : 30;
+  return Array.from({length: seconds / step + 1}, (_nothing, place) => place * step - seconds);
+}
+
+function agesIn(age) {
+  if (age === 0) return _("now");
+  return `−${-age % 60 ? _("%(n)s s", {n: -age}) : _("%(n)s min", {n: -age / 60})}`;
+}

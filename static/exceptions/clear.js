@@ -1,0 +1,44 @@
+// Clearing, which cannot be undone, and so is asked for twice.
+import {busyWhile} from "../actions.js";
+import {html, render} from "../lit.js";
+import {call} from "../rest.js";
+import {_} from "../words.js";
+
+/** `cleared` is called afterwards. `tell(server, any)` says whose are shown, and whether there are any. */
+export function followClear(form, cleared) {
+  if (!form) return {tell() {}, end() {}};
+  let server = "";
+  let asks = false;
+  form.replaceChildren();
+  form.addEventListener("submit", (event) => event.preventDefault());
+  const ask = (asking) => {
+    asks = asking;
+    paint();
+    form.querySelector("button").focus();
+  };
+  const clear = async (event) => {
+    const query = server ? `?${new URLSearchParams({server})}` : "";
+    await busyWhile(event.currentTarget, call("DELETE", `/exceptions${query}`));
+    asks = false;
+    paint();
+    cleared();
+  };
+  const paint = () =>
+    render(
+      asks
+        ? html`<span>${server ? _("Forget the exceptions of %(name)s, for good?", {name: server}) : _("Forget all exceptions, for good?")}</span>
+            <button type="button" @click=${clear}>${_("Clear")}</button> <button type="button" class="quiet" @click=${() => ask(false)}>${_("Keep")}</button>`
+        : html`<button type="button" class="quiet" @click=${() => ask(true)}>${server ? _("Clear those of %(name)s", {name: server}) : _("Clear all")}</button>`,
+      form,
+    );
+  paint();
+  return {
+    tell(name, any) {
+      form.hidden = !any && !asks;
+      if (name !== server) asks = false;
+      server = name;
+      paint();
+    },
+    end() {},
+  };
+}

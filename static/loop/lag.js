@@ -1,0 +1,60 @@
+// How late the loop comes to what is ready, now and over time.
+import {chart, say} from "../charts.js";
+import {grouped} from "../figures.js";
+import {html, render} from "../lit.js";
+import {eased} from "../server/eased.js";
+import {_} from "../words.js";
+import {history} from "./history.js";
+
+const SECONDS = 300;
+const ms = (value) => `${value < 10 ? value.toFixed(2) : value.toFixed(0)} ms`;
+
+export function followLag(main, feed) {
+  const now = main.querySelector("#lag-now");
+  const figure = main.querySelector("#lag-chart");
+  let pointed = null;
+  let ours = false;
+  const paint = eased(main.querySelector("#lag"), 500, () => {
+    if (!feed.loop) return;
+    if (!ours) now.replaceChildren();
+    ours = true;
+    render(figures(feed.loop), now);
+    draw();
+  });
+  const drawn = chart(figure, {
+    lines: [
+      {colour: "var(--soft)", dash: [2, 3], width: 1},
+      {colour: "var(--ink)"},
+      {colour: "var(--soft)", width: 1},
+    ],
+    seconds: SECONDS,
+    least: 5,
+    say: (value) => `${value} ms`,
+    point: (index) => {
+      pointed = index;
+      paint();
+    },
+  });
+  const unfollow = feed.follow((changes) => {
+    if (changes.loop) paint();
+  });
+  return () => {
+    unfollow();
+    paint.end();
+    drawn.end();
+  };
+
+  function draw() {
+    const at = performance.now();
+    const points = history.points.filter((point) => at - point.at < SECONDS * 1000);
+    drawn.show(points.map((point) => (point.at - at) / 1000), ["max", "p99", "p50"].map((part) => points.map(({lag_ms}) => lag_ms[part])));
+    const {lag_ms} = points[pointed ?? points.length - 1] ?? feed.loop;
+    say(figure, _("— p99 %(p99)s, ┄ worst %(max)s, thin: half under %(p50)s", {p99: ms(lag_ms.p99), max: ms(lag_ms.max), p50: ms(lag_ms.p50)}));
+  }
+}
+
+const figures = ({lag_ms, stalled}) => html`
+  <div><dt>${_("half of it under")}</dt><dd>${ms(lag_ms.p50)}</dd></div>
+  <div><dt>${_("99 of 100 under")}</dt><dd>${ms(lag_ms.p99)}</dd></div>
+  <div><dt>${_("the worst")}</dt><dd>${ms(lag_ms.max)}</dd></div>
+  <div><dt>${_("stalls so far")}</dt><dd><a href="#stalls">${grouped(stalled)}</a></dd></div>`;

@@ -1,0 +1,63 @@
+// The last two minutes: what this server's clients sent and got, and how late the loop was meanwhile.
+import {chart, say} from "../charts.js";
+import {size} from "../figures.js";
+import {history} from "../loop/history.js";
+import {traffic, SECONDS} from "../rooms/traffic.js";
+import {_} from "../words.js";
+import {eased} from "./eased.js";
+
+const rate = (bytes) => `${size(Math.round(bytes))}/s`;
+const ms = (value) => `${value < 10 ? value.toFixed(1) : value.toFixed(0)} ms`;
+
+export function followCharts(place, feed, name) {
+  const section = place.querySelector("#charts");
+  const [bytes, lag] = section.querySelectorAll("figure");
+  let pointed = {bytes: null, lag: null};
+  const paint = eased(section, 500, () => {
+    tellTraffic();
+    tellLag();
+  });
+  const point = (which, index) => {
+    pointed = {...pointed, [which]: index};
+    paint();
+  };
+  const charts = [
+    chart(bytes, {
+      lines: [
+        {colour: "var(--ink)", fill: "color-mix(in srgb, var(--ink) 8%, transparent)"},
+        {colour: "var(--soft)", dash: [4, 3]},
+      ],
+      seconds: SECONDS,
+      least: 1000,
+      say: rate,
+      point: (index) => point("bytes", index),
+    }),
+    chart(lag, {lines: [{colour: "var(--ink)"}], seconds: SECONDS, least: 5, say: ms, point: (index) => point("lag", index)}),
+  ];
+  const timer = setInterval(paint, 1000);
+  return () => {
+    clearInterval(timer);
+    paint.end();
+    for (const one of charts) one.end();
+  };
+
+  function tellTraffic() {
+    const rates = traffic.rates(name);
+    charts[0].show(
+      rates.map((_rate, place) => place - rates.length + 1),
+      [rates.map((one) => one.in), rates.map((one) => one.out)],
+    );
+    const at = rates[pointed.bytes ?? rates.length - 1] ?? {in: 0, out: 0};
+    const most = Math.max(0, ...rates.map((one) => Math.max(one.in, one.out)));
+    say(bytes, _("— %(in)s in, ┄ %(out)s out; at most %(most)s", {in: rate(at.in), out: rate(at.out), most: rate(most)}));
+  }
+
+  function tellLag() {
+    const now = performance.now();
+    const points = history.points.filter(({at}) => now - at < SECONDS * 1000);
+    charts[1].show(points.map(({at}) => (at - now) / 1000), [points.map((one) => one.lag_ms.p99)]);
+    const at = (points[pointed.lag ?? points.length - 1] ?? feed.loop)?.lag_ms.p99 ?? 0;
+    const most = Math.max(0, ...points.map((one) => one.lag_ms.p99));
+    say(lag, _("how late it comes to what is ready: p99 %(ms)s; at most %(most)s", {ms: ms(at), most: ms(most)}));
+  }
+}

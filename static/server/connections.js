@@ -1,0 +1,237 @@
+// The table of the connections: sorted, sifted, windowed. Figures change as they come; the order holds while somebody
+// points at a row or is in it with the keyboard, so that nothing moves away under a finger.
+import {busyWhile} from "../actions.js";
+import {grouped, size, span, tellTimes} from "../figures.js";
+import {html, nothing, render, repeat} from "../lit.js";
+import {notice} from "../notices.js";
+import {call} from "../rest.js";
+import {_, n_} from "../words.js";
+import {eased} from "./eased.js";
+import {openTap} from "./tap.js";
+import {seenOf} from "./windowed.js";
+
+const ROW = 34; // px, as .sheet tbody tr has it
+const GAP_MS = 500;
+const ORDER_MS = 1500;
+const ANCHOR = "#connection-";
+const STATES = {open: _("inside"), waiting: _("waiting"), "peer-closed": _("client has closed")};
+
+const numberOf = ({id}) => Number(id.slice(id.indexOf("-") + 1));
+const dash = "–";
+const COLUMNS = [
+  {key: "peer", words: _("client"), class: "c-peer", by: (row) => row.peer},
+  {key: "state", words: _("state"), class: "c-state", by: (row) => row.state},
+  {key: "id", words: _("id"), class: "c-id", by: numberOf},
+  {key: "since", words: _("since"), class: "n", by: (row) => -Date.parse(row.since)},
+  {key: "bytes_in", words: _("in"), class: "n", by: (row) => row.bytes_in},
+  {key: "bytes_out", words: _("out"), class: "n", by: (row) => row.bytes_out},
+  {key: "unread", words: _("unread"), class: "n", by: (row) => row.unread},
+  {key: "idle", words: _("idle"), class: "n", by: (row) => row.idle ?? -1},
+  {key: "rtt_us", words: _("round trip"), class: "n", by: (row) => row.rtt_us ?? -1},
+];
+
+export function followConnections(place, feed, name) {
+  const sheet = place.querySelector("#sheet");
+  const count = place.querySelector("#connections-count");
+  const mayChange = !("viewer" in place.closest("main").dataset);
+  const wanted = {text: "", state: ""};
+  const sort = {key: "id", down: false};
+  const heard = new Map(); // by id: when its figures were told, since idle goes on from there
+  const tap = openTap(place.querySelector("#tap"));
+  const sift = followSift(place.querySelector("#sift"), wanted, () => anew());
+  let order = [];
+  let orderedAt = -Infinity;
+  let stale = true;
+  let mine = new Set();
+  let ours = false;
+
+  const paint = eased(sheet, GAP_MS, () => {
+    if (stale) arrange();
+    show();
+    count.textContent = counted(feed, name, order.length);
+  });
+  const scroll = () => requestAnimationFrame(() => ours && show());
+  const anew = () => {
+    orderedAt = -Infinity;
+    stale = true;
+    paint.now();
+  };
+  const seek = () => {
+    if (!location.hash.startsWith(ANCHOR)) return;
+    sift.set(decodeURIComponent(location.hash.slice(ANCHOR.length)));
+    place.querySelector("#connections").scrollIntoView();
+  };
+  const point = (event) => {
+    const link = event.target.closest?.(`a[href*="${ANCHOR}"]`);
+    if (link && link.pathname === location.pathname) setTimeout(seek);
+  };
+  const stopTerminals = followTerminals((theirs) => {
+    mine = theirs;
+    paint();
+  });
+  sheet.addEventListener("scroll", scroll, {passive: true});
+  place.addEventListener("click", point);
+  addEventListener("hashchange", seek);
+  const resized = new ResizeObserver(scroll);
+  resized.observe(sheet);
+  const unfollow = feed.follow((changes) => {
+    if (!changes.connections.size && !changes.snapshot) return;
+    const now = performance.now();
+    for (const id of changes.connections) feed.connections.has(id) ? heard.set(id, now) : heard.delete(id);
+    stale = true;
+    paint();
+  });
+  const minutes = setInterval(() => paint(), 1000); // idle times grow though nothing is told
+  seek();
+  return () => {
+    clearInterval(minutes);
+    unfollow();
+    stopTerminals();
+    tap.close();
+    paint.end();
+    resized.disconnect();
+    removeEventListener("hashchange", seek);
+    place.removeEventListener("click", point);
+  };
+
+  function arrange() {
+    stale = false;
+    const now = performance.now();
+    const held = sheet.matches(":hover") || sheet.contains(document.activeElement);
+    if (now - orderedAt < ORDER_MS || (held && orderedAt > 0)) {
+      const known = new Set(order);
+      order = order.filter((id) => fits(feed.connections.get(id), wanted));
+      for (const [id, row] of feed.connections) if (!known.has(id) && fits(row, wanted)) order.push(id);
+      return;
+    }
+    orderedAt = now;
+    const {by} = COLUMNS.find((column) => column.key === sort.key);
+    const rows = [...feed.connections.values()].filter((row) => fits(row, wanted));
+    const keys = new Map(rows.map((row) => [row, by(row)]));
+    const turn = sort.down ? -1 : 1;
+    rows.sort((one, other) => turn * compare(keys.get(one), keys.get(other)) || numberOf(one) - numberOf(other));
+    order = rows.map((row) => row.id);
+  }
+
+  function show() {
+    if (!ours) sheet.replaceChildren();
+    ours = true;
+    const seen = seenOf(sheet, order.length, ROW);
+    const rows = order.slice(seen.first, seen.end).map((id, place) => ({row: feed.connections.get(id), index: seen.first + place + 2}));
+    render(view(rows.filter(({row}) => row), seen), sheet);
+    tellTimes(sheet);
+  }
+
+  function view(rows, seen) {
+    if (!order.length) return html`${empty()}`;
+    return html`<table class="rows" aria-rowcount=${order.length + 1} aria-label=${_("Connections")}>
+      <thead><tr aria-rowindex="1">${COLUMNS.map(heading)}<th class="c-do"><span class="unseen">${_("actions")}</span></th></tr></thead>
+      <tbody>
+        ${seen.above ? html`<tr class="left-out" aria-hidden="true"><td colspan="10" .style=${`height:${seen.above}px`}></td></tr>` : nothing}
+        ${repeat(rows, ({row}) => row.id, line)}
+        ${seen.below ? html`<tr class="left-out" aria-hidden="true"><td colspan="10" .style=${`height:${seen.below}px`}></td></tr>` : nothing}
+      </tbody>
+    </table>`;
+  }
+
+  function empty() {
+    if (wanted.text || wanted.state) return html`<p class="nobody">${_("None is like that; it may have ended.")} <button class="small" @click=${() => sift.set("")}>${_("Show all")}</button></p>`;
+    return html`<p class="nobody">${_("Nobody is connected. Open a terminal above, or connect any TCP client.")}</p>`;
+  }
+
+  function heading({key, words, class: kind}) {
+    const sorted = sort.key === key;
+    return html`<th class=${kind} aria-sort=${sorted ? (sort.down ? "descending" : "ascending") : "none"}><button @click=${() => sortBy(key)}>${words}<span aria-hidden="true">${sorted ? (sort.down ? " ↓" : " ↑") : ""}</span></button></th>`;
+  }
+
+  function sortBy(key) {
+    // Figures are looked at for who has most of them: largest first.
+    const first = !["peer", "state", "id"].includes(key);
+    sort.down = sort.key === key ? !sort.down : first;
+    sort.key = key;
+    sheet.scrollTop = 0;
+    anew();
+  }
+
+  function line({row, index}) {
+    const idle = row.idle === null ? dash : seconds(row.idle + (performance.now() - (heard.get(row.id) ?? performance.now())) / 1000);
+    const yours = mine.has(row.id) || mine.has(row.peer);
+    return html`<tr id="connection-${row.id}" aria-rowindex=${index} class="is-${row.state}${yours ? " is-yours" : ""}">
+      <td class="c-peer" translate="no">${row.peer}${yours ? html` <span class="yours" translate="yes">${_("your terminal")}</span>` : nothing}</td>
+      <td class="c-state"><i class="sign" aria-hidden="true"></i>${STATES[row.state]}</td>
+      <td class="c-id" translate="no">${row.id}</td>
+      <td class="n"><time datetime=${row.since} data-since></time></td>
+      <td class="n">${size(row.bytes_in)}</td><td class="n">${size(row.bytes_out)}</td>
+      <td class="n">${row.unread ? size(row.unread) : dash}</td><td class="n">${idle}</td>
+      <td class="n">${row.rtt_us === null ? dash : `${(row.rtt_us / 1000).toFixed(2)} ms`}</td>
+      <td class="c-do"><button class="small" @click=${() => watch(row)}>${_("Tap")}<span class="unseen" translate="no"> ${row.peer}</span></button>
+        ${mayChange ? html`<button class="small" @click=${(event) => hangUp(event.currentTarget, row)}>${_("Hang up")}<span class="unseen" translate="no"> ${row.peer}</span></button>` : nothing}</td>
+    </tr>`;
+  }
+
+  function watch(row) {
+    if (row.state === "waiting") notice(_("This client waits in the accept queue: the server has read nothing of it yet, so there is nothing to see."));
+    else tap.open(row);
+  }
+
+  async function hangUp(button, row) {
+    await busyWhile(button, call("DELETE", `/connections/${row.id}`));
+    if (!document.contains(button)) sheet.focus({preventScroll: true});
+  }
+}
+
+const compare = (one, other) => (one < other ? -1 : one > other ? 1 : 0);
+const seconds = (count) => (count < 10 ? `${count.toFixed(1)} s` : span(count));
+
+function fits(row, {text, state}) {
+  return row && (!state || row.state === state) && (!text || row.id === text || row.peer.includes(text));
+}
+
+function counted(feed, name, shown) {
+  const all = feed.connections.size;
+  const {open = 0, waiting = 0} = feed.servers.get(name)?.connections ?? {};
+  if (shown < all) return _("%(n)s of %(all)s", {n: grouped(shown), all: grouped(all)});
+  if (all < open + waiting - 50) return _("%(n)s of %(all)s told so far", {n: grouped(all), all: grouped(open + waiting)});
+  return n_("%(n)s connection", "%(n)s connections", all, {n: grouped(all)});
+}
+
+function followSift(form, wanted, tell) {
+  form.hidden = false;
+  const view = () => html`<label><span class="unseen">${_("Find a connection")}</span><input type="search" .value=${wanted.text} size="24" placeholder=${_("address or id")} @input=${(event) => {
+      wanted.text = event.target.value.trim();
+      tell();
+    }} /></label>
+    <label><span class="unseen">${_("State")}</span><select @change=${(event) => {
+      wanted.state = event.target.value;
+      tell();
+    }}><option value="">${_("every state")}</option>${Object.entries(STATES).map(([state, words]) => html`<option value=${state} ?selected=${state === wanted.state}>${words}</option>`)}</select></label>`;
+  form.addEventListener("submit", (event) => event.preventDefault());
+  render(view(), form);
+  return {
+    set(text) {
+      wanted.text = text;
+      wanted.state = "";
+      form.querySelector("select").value = "";
+      render(view(), form);
+      form.querySelector("input").value = text;
+      tell();
+    },
+  };
+}
+
+/** The connections that this page's own terminals have, by id or by the address that the server sees. */
+function followTerminals(tell) {
+  let end = () => {};
+  let over = false;
+  import("../terminal/terminals.js").then(({terminals}) => {
+    if (over || !terminals?.addEventListener) return;
+    const look = () => tell(new Set(terminals.list.flatMap((one) => [one.connection, one.local].filter(Boolean))));
+    terminals.addEventListener("change", look);
+    end = () => terminals.removeEventListener("change", look);
+    look();
+  }, () => {});
+  return () => {
+    over = true;
+    end();
+  };
+}

@@ -1,0 +1,41 @@
+// What this server's code raised.
+import {entry} from "../exceptions/entry.js";
+import {Records} from "../exceptions/records.js";
+import {tellTimes} from "../figures.js";
+import {html, nothing, render, repeat} from "../lit.js";
+import {tellProblem} from "../notices.js";
+import {_} from "../words.js";
+import {eased} from "./eased.js";
+
+const AT_ONCE = 20;
+
+export function followExceptions(place, feed, name) {
+  const list = place.querySelector("#caught");
+  const records = new Records("/exceptions", {server: name}, (one) => one.server === name, AT_ONCE);
+  let ours = false;
+  const paint = eased(list, 200, () => {
+    if (!records.loaded) return;
+    if (!ours) list.replaceChildren();
+    ours = true;
+    render(view(), list);
+    tellTimes(list);
+  });
+  const load = () => records.load().then(paint, (problem) => problem.status === 404 || tellProblem(problem));
+  const more = () => records.more().then(paint, tellProblem);
+  const unfollow = feed.follow((changes) => {
+    if (changes.snapshot) load();
+    else if (changes.exceptions.size && records.take(changes.exceptions, feed.exceptions)) load();
+    if (changes.exceptions.size || changes.connections.size) paint();
+  });
+  load();
+  return () => {
+    unfollow();
+    paint.end();
+  };
+
+  function view() {
+    if (!records.items.length) return html`<p class="nobody">${_("None. Exceptions of its code are caught, counted and shown here, each with what the client had sent.")}</p>`;
+    return html`<ol class="catches">${repeat(records.items, (one) => one.id, (one) => entry(one, {server: "none", connection: feed.connections.has(one.connection)}))}</ol>
+      ${records.next ? html`<p><button class="small" @click=${more}>${_("Earlier")}</button></p>` : nothing}`;
+  }
+}

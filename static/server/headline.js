@@ -1,0 +1,42 @@
+// Who the server is and how it fares: its state, and the figures that lead to what they count.
+import {grouped, percent, size, tellTimes} from "../figures.js";
+import {html, nothing, render} from "../lit.js";
+import {address, STATES} from "../rooms/row.js";
+import {_, n_, said} from "../words.js";
+
+export function followHeadline(place, feed, name) {
+  const state = place.querySelector("#now-state");
+  const tally = place.querySelector("#tally");
+  let ours = false;
+  return feed.follow((changes) => {
+    const server = feed.servers.get(name);
+    if (!server || !(changes.servers.has(name) || changes.loop)) return;
+    if (!ours) {
+      state.replaceChildren();
+      tally.replaceChildren();
+    }
+    ours = true;
+    place.className = `server is-${server.state}`;
+    render(status(server), state);
+    tellTimes(state);
+    render(figures(server, feed.loop), tally);
+  });
+}
+
+const status = (server) => html`<p class="status"><span class="lamp" aria-hidden="true"></span><b>${STATES[server.state]}</b> <time datetime=${server.since} data-since></time> <span class="address" translate="no">${address(server)}</span></p>
+  <p class="aside">${server.task ? html`${_("task")} <a href="/ui/loop?server=${server.name}#tasks" translate="no">${server.task}</a>` : server.exit ? said(server.exit.message) : _("never ran")}${server.restarts ? html` · <a href="#timeline">${n_("restarted once", "restarted %(n)s times", server.restarts)}</a>` : nothing}</p>`;
+
+const figures = (server, loop) => html`
+  ${figure(_("waiting"), grouped(server.connections.waiting), "#door")}
+  ${figure(_("inside"), grouped(server.connections.open), "#connections")}
+  ${figure(_("at most at once"), grouped(server.connections.peak))}
+  ${figure(_("let in so far"), grouped(server.connections.total))}
+  ${figure(_("turned away"), grouped(server.connections.turned_away))}
+  ${figure(_("bytes in"), size(server.bytes_in), "#charts")}
+  ${figure(_("bytes out"), size(server.bytes_out), "#charts")}
+  ${server.loop_share !== null
+    ? figure(_("of the loop"), percent(loop?.share[server.name] ?? 0), "/ui/loop")
+    : figure(_("processor time"), server.cpu_seconds === null ? "–" : `${server.cpu_seconds.toFixed(2)} s`, "/ui/loop#threads")}
+  ${figure(_("exceptions"), grouped(server.exceptions), "#exceptions", server.exceptions > 0)}`;
+
+const figure = (words, text, link, trouble = false) => html`<div><dt>${words}</dt><dd>${link ? html`<a href=${link} class=${trouble ? "trouble" : ""}>${text}</a>` : text}</dd></div>`;
