@@ -169,6 +169,9 @@ class Bridge:
 
     def unsent_changed(self) -> None:
         assert self._server is not None
+        if self._server.takes_no_more:
+            self.page.resume()
+            return
         unsent = self._server.unsent
         most = MOST_AHEAD if self._v1 and self._outstanding >= CREDIT else MOST_UNSENT
         if unsent > most:
@@ -209,8 +212,7 @@ class Bridge:
     def _credit(self, count: int) -> None:
         if count > self._outstanding:
             over = count - self._outstanding
-            self._close(Code.OVERDRAWN, f"That is {over} bytes more credit than bytes were sent.")
-            self._leave_server()
+            self._give_up(Code.OVERDRAWN, f"That is {over} bytes more credit than bytes were sent.")
             return
         self._outstanding -= count
         self._make_room()
@@ -237,9 +239,12 @@ class Bridge:
         self._forget_half_open()
         self.page.close(code, reason)
 
-    def _leave_server(self) -> None:
+    def _give_up(self, code: Code, reason: str) -> None:
+        """End it though both could go on; what the page still sends is for nobody."""
+        self._close(code, reason)
         if self._server is not None:
             self._server.leave()
+        self.page.resume()
 
     def _expect_more(self) -> None:
         """Of the page, some time."""
@@ -252,7 +257,7 @@ class Bridge:
         if self._stirred:
             self._expect_more()
         else:
-            self._close(Code.IDLE, f"Nothing came from the page for {SECONDS_HALF_OPEN:g} s.")
+            self._give_up(Code.IDLE, f"Nothing came from the page for {SECONDS_HALF_OPEN:g} s.")
 
     def _forget_half_open(self) -> None:
         if self._half_open is not None:

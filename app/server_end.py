@@ -25,7 +25,7 @@ INBOX = bytearray(HEAD + PIECE)
 """What was just read; of all terminals, because it is dealt with before anything else is read."""
 _INBOX_VIEW = memoryview(INBOX)[HEAD:]
 
-SECONDS_BETWEEN_LOOKS = 10.0
+SECONDS_BETWEEN_LOOKS = 5.0
 MOST_LOOKS = 6
 """The page has left: so often may the server be seen to take nothing of the rest, or to send on after it took all."""
 
@@ -76,6 +76,11 @@ class ServerEnd:
         return len(self._unsent)
 
     @property
+    def takes_no_more(self) -> bool:
+        """What is sent from now on goes nowhere."""
+        return self._finishing or self._broken
+
+    @property
     def is_closed(self) -> bool:
         return self._socket.fileno() < 0
 
@@ -91,7 +96,7 @@ class ServerEnd:
 
     def send(self, data: bytes) -> None:
         """Send this, now or when the server has taken what came before. Nothing after ``finish``, or to who is gone."""
-        if self._broken or self._finishing:
+        if self._finishing or self._broken:
             return
         if self._unsent:
             self._unsent += data

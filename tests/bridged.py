@@ -104,22 +104,20 @@ class Page:
     async def rest(self) -> tuple[bytes, int]:
         """All bytes until it is closed, and the code."""
         received = bytearray()
-        try:
-            while True:
-                message = await self.next()
-                received += message if isinstance(message, bytes) else b""
-        except websockets.ConnectionClosed as closed:
-            assert closed.rcvd is not None, "closed without a word"
-            assert len(closed.rcvd.reason.encode()) <= 120
-            return bytes(received), closed.rcvd.code
+        while not isinstance(message := await self.next_or_code(), int):
+            received += message if isinstance(message, bytes) else b""
+        return bytes(received), message
 
     async def next_or_code(self) -> str | bytes | int:
         """The next message, or the code if it is closed."""
         try:
             return await self.next()
         except websockets.ConnectionClosed as closed:
-            assert closed.rcvd is not None, "closed without a word"
-            return closed.rcvd.code
+            told = closed.rcvd
+        assert told is not None, "closed without a word"
+        assert told.reason
+        assert len(told.reason.encode()) <= 120
+        return told.code
 
     async def closed(self) -> int:
         """The code, when nothing comes before it."""

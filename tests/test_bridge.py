@@ -403,9 +403,13 @@ async def test_a_full_queue_is_a_timeout(app: FastAPI, begin: Start, monkeypatch
     assert server.listens_at is not None
     async with await Client.to(server.listens_at[1]):
         await until(lambda: server.tally.open == 1, "the first is inside")
-        async with await Client.to(server.listens_at[1]), await Client.to(server.listens_at[1]), served(app) as port:
-            async with Page.of(port, server.name, V1) as page:
-                assert await page.closed() == 4001
+        async with (
+            await Client.to(server.listens_at[1]),
+            await Client.to(server.listens_at[1]),
+            served(app) as port,
+            Page.of(port, server.name, V1) as page,
+        ):
+            assert await page.closed() == 4001
 
 
 @pytest.mark.parametrize("settings", [Settings(state=":memory:", terminals=1)])
