@@ -1,4 +1,4 @@
-"""``make bench``: message rates of each variant against the tutorial's last server, starts, idling, being watched.
+"""``make bench``: message rates of each variant against the tutorial's last server, starts, idling, being watched, the page.
 
 Server on the first processor, clients on the second; rounds are interleaved, and a figure is the median of its ratios.
 """
@@ -19,7 +19,7 @@ from rich.progress import track
 from rich.table import Table
 
 from servers import discover
-from tests.bench import watching
+from tests.bench import page, watching
 
 ROUNDS = 5
 SECONDS = 1.0
@@ -123,6 +123,8 @@ def main() -> None:
         watching.beside_the_idle,
         watching.beside_the_busy,
         watching.beside_a_thousand_servers,
+        page.first_paint,
+        page.main_thread,
     ):
         port = free_port()
         echodeck = str(Path(sys.executable).with_name("echodeck"))
