@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browsing import Deck, browser, complaints, deck, eventually, open_context, page, serious
+from tests.browsing import Deck, browser, complaints, eventually, open_context, page, serious
 from tests.conftest import Program
 
-__all__ = ["browser", "complaints", "deck", "page"]
+__all__ = ["browser", "complaints", "page"]
 
 light = pytest.mark.parametrize("page", ["light"], indirect=True)
 
@@ -68,6 +68,21 @@ def press(terminal: Locator, name: str) -> None:
 def sent(deck: Deck, server: str, count: int) -> None:
     """Wait until the server has got so many bytes, and no more."""
     eventually(lambda: deck.server(server)["bytes_in"] == count, lambda: f"not {count} bytes: {deck.server(server)}")
+
+
+@pytest.fixture(scope="module")
+def one_deck() -> Iterator[Deck]:
+    made = Deck()
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def deck(one_deck: Deck) -> Iterator[Deck]:
+    """The same app for all tests, with no server at first."""
+    yield one_deck
+    for server in one_deck.rest.get("/servers").json()["items"]:
+        one_deck.rest.delete(f"/servers/{server['name']}")
 
 
 @pytest.fixture
@@ -272,7 +287,7 @@ def test_a_server_stopped_meanwhile_is_offered_again_not_taken(echo: Locator, de
 def test_an_unknown_server_is_told_of(page: Page, complaints: list[str]) -> None:
     page.goto("/")
     page.evaluate(f"async () => {{ {TERMINALS} openTerminal('nowhere'); }}")
-    expect(status(pane(page, "nowhere #1"))).to_contain_text("There is no server nowhere")
+    expect(status(pane(page, "nowhere #1"))).to_contain_text("There is no server 'nowhere'")
     told = [one for one in complaints if "404" in one]
     assert told
     complaints.clear()
@@ -329,7 +344,7 @@ def test_control_bytes_stand_there_and_do_nothing(page: Page, echo: Locator, dec
     assert page.title() == title
     send(echo, "after")
     expect(screen(echo)).to_contain_text("after")
-    sent(deck, "echo", 47 + 6)  # no answer to the query
+    sent(deck, "echo", 43 + 6)  # no answer to the query
 
 
 @light
@@ -347,7 +362,7 @@ def test_ansi_acts_on_the_screen_alone(page: Page, echo: Locator, deck: Deck) ->
     title = page.title()
     press(echo, "Interpret ANSI")
     expect(echo).to_contain_text("queries are not answered")
-    page.evaluate("navigator.clipboard.writeText = () => console.error('the clipboard was written to')")
+    page.evaluate("() => { navigator.clipboard.writeText = () => console.error('the clipboard was written to'); }")
     for text in (
         r"\x1b]0;stolen\x07", r"\x1b]52;c;c3RvbGVu\x07", r"\x1b[6n\x1b[c", r"\x1b[2147483647S\x1b[2147483647b",
         r"\x1b[31mred \x1b[38;2;9;9;9mblack on black\x1b[0m", r"\x1b]8;;http://example.org\x07link\x1b]8;;\x07",
@@ -355,9 +370,9 @@ def test_ansi_acts_on_the_screen_alone(page: Page, echo: Locator, deck: Deck) ->
         send(echo, text)
     expect(screen(echo)).to_contain_text("red black on black")
     expect(screen(echo)).to_contain_text("link")
-    expect(echo).to_contain_text("sent 156 B · received 156 B")
+    expect(echo).to_contain_text("sent 140 B · received 140 B")
     assert page.title() == title
-    sent(deck, "echo", 156)  # and no answer
+    sent(deck, "echo", 140)  # and no answer
     assert serious(page) == []
     send(echo, r"\x1b[?1049h\x1b[2Jelsewhere")
     expect(screen(echo)).not_to_contain_text("red")
