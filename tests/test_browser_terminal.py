@@ -293,8 +293,9 @@ def test_an_unknown_server_is_told_of(page: Page, complaints: list[str]) -> None
     complaints.clear()
 
 
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_after_a_restart_of_the_app_terminals_come_back_by_themselves(
-    browser: Browser, complaints: list[str], tmp_path: Path
+    browser: Browser, complaints: list[str], tmp_path: Path, how: signal.Signals
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = str(probe.getsockname()[1])
@@ -307,7 +308,7 @@ def test_after_a_restart_of_the_app_terminals_come_back_by_themselves(
     terminal = opened(page, "echo")
     send(terminal, "before")
     expect(screen(terminal)).to_contain_text("before")
-    deck.program.signal(signal.SIGTERM)
+    deck.program.signal(how)
     expect(status(terminal)).to_contain_text("It connects again by itself.")
     deck.program.wait()
     again = Program(*options)
@@ -399,6 +400,30 @@ def test_hex_shows_both_directions(page: Page, echo: Locator) -> None:
     expect(dump).to_be_focused()
     press(echo, "Hex")
     expect(screen(echo)).to_contain_text("XY0123")
+
+
+@light
+def test_who_types_or_pastes_at_the_screen_writes_the_line(page: Page, echo: Locator, deck: Deck) -> None:
+    screen(echo).click(force=True)
+    page.keyboard.type("hi")
+    expect(line(echo)).to_be_focused()
+    expect(line(echo)).to_have_value("hi")
+    echo.locator(".xterm-helper-textarea").evaluate(PASTE, " there\nand")
+    expect(line(echo)).to_have_value("and")
+    sent(deck, "echo", len("hi there\n"))
+
+
+@light
+def test_the_screen_scrolls_by_keys(page: Page, echo: Locator) -> None:
+    line(echo).evaluate(PASTE, "".join(f"row {number}\n" for number in range(100)))
+    expect(screen(echo)).to_contain_text("row 99")
+    place = echo.get_by_role("group", name="Screen of")
+    place.press("Home")
+    expect(screen(echo)).to_contain_text("> row 0")
+    place.press("PageDown")
+    expect(screen(echo)).not_to_contain_text("> row 0")
+    place.press("End")
+    expect(screen(echo)).to_contain_text("row 99")
 
 
 @light

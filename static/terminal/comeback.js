@@ -1,7 +1,7 @@
 // When a terminal connects again. A connection that ended cannot be gone on with: what comes back is a new client.
 //
 // If the app stopped or could not be reached, the reader did nothing and wants his terminal back: it comes by itself,
-// once the app answers and the server runs. It asks a few times, each time later, and at once when the feed is live.
+// once the app answers and the server runs. It asks a few times, each time later, and whenever the feed is live again.
 // If the server was stopped, somebody wanted that, and may want its first client to be another one (of a `blocking` server
 // there is room for one): then coming back is offered when it runs again, and done by the reader. In every other case
 // the server, or the reader, has ended the talk: there is a button.
@@ -13,9 +13,10 @@ const FIRST_MS = 500;
 const LONGEST_MS = 15_000;
 const MOST_TRIES = 10;
 const LASTED_MS = 10_000; // a connection that held so long was one
+const SPREAD_MS = 400; // many terminals do not come back in the same moment
 
 export class Comeback {
-  /** "" while there is nothing to say, "trying", "offered" or "given-up". */
+  /** "" while there is nothing to say, "trying", "given-up" (but for when the feed is live), "gone", "offered". */
   state = "";
   #terminal;
   #tries = 0;
@@ -32,7 +33,7 @@ export class Comeback {
     if (lasted > LASTED_MS) this.#tries = 0;
     if (code === CODE.appStops || code === LOST) {
       this.#say("trying");
-      const live = () => feed.status === "live" && this.#try();
+      const live = () => feed.status === "live" && this.#tryIn(Math.random() * SPREAD_MS);
       feed.addEventListener("status", live);
       this.#forget.push(() => feed.removeEventListener("status", live));
       this.#wait();
@@ -53,28 +54,26 @@ export class Comeback {
   }
 
   #wait() {
+    if (this.#tries >= MOST_TRIES) this.#say("given-up");
+    else this.#tryIn(Math.min(FIRST_MS * 2 ** this.#tries, LONGEST_MS) * (0.75 + Math.random() / 2));
+  }
+
+  #tryIn(delay) {
     clearTimeout(this.#timer);
-    if (this.#tries >= MOST_TRIES) {
-      this.stop();
-      this.#say("given-up");
-      return;
-    }
-    const delay = Math.min(FIRST_MS * 2 ** this.#tries, LONGEST_MS);
-    this.#timer = setTimeout(() => this.#try(), delay * (0.75 + Math.random() / 2));
+    this.#timer = setTimeout(() => this.#try(), delay);
   }
 
   async #try() {
-    clearTimeout(this.#timer);
     this.#tries += 1;
     const still = this.#forget;
     const state = await stateOf(this.#terminal.server);
-    if (this.#forget !== still || this.state !== "trying") return;
+    if (this.#forget !== still) return; // the reader was quicker
     if (state === "running") {
       this.stop();
       this.#terminal.connect();
     } else if (state === "gone") {
       this.stop();
-      this.#say("given-up");
+      this.#say("gone");
     } else if (state === "stopped") {
       this.stop();
       this.#await();

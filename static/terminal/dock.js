@@ -63,7 +63,11 @@ function paint() {
   render(view(list, visible), dock);
   for (const pane of fresh) pane.begin();
   keepClear();
-  if (focused && !panes.has(focused)) (panes.values().next().value ?? null)?.focus();
+  if (focused && !panes.has(focused)) {
+    const next = panes.values().next().value;
+    if (next) next.focus();
+    else document.getElementById("main").focus({preventScroll: true});
+  }
 }
 
 const view = (list, visible) => html`

@@ -95,6 +95,7 @@ export class Pane {
         typed: (bytes) => terminal.sendKeys(bytes),
         pasted: (text) => this.#paste(text),
         left: () => this.#find("[name=raw]").focus(),
+        writes: () => this.#find("input").focus(),
       },
     });
     for (const entry of entries) {
@@ -143,7 +144,7 @@ export class Pane {
 
   #pasteLine(event) {
     const text = event.clipboardData.getData("text/plain");
-    if (!/[\r\n]/.test(text) && text.length < LARGE) return; // the browser's
+    if (!isLong(text)) return; // the browser's
     event.preventDefault();
     const input = event.target;
     const rest = this.#terminal.sendLines(input.value.slice(0, input.selectionStart) + text);
@@ -153,11 +154,15 @@ export class Pane {
     input.setSelectionRange(rest.length, rest.length);
   }
 
-  /** Into the screen. */
+  /** Into the screen: keys in raw mode, else meant for the line. */
   #paste(text) {
     const terminal = this.#terminal;
     if (terminal.raw) terminal.sendKeys(new TextEncoder().encode(text.replace(/\r\n?|\n/g, "\r")));
-    else this.#find("input").focus();
+    else {
+      this.#find("input").focus();
+      const rest = isLong(text) ? terminal.sendLines(terminal.draft + text) : terminal.draft + text;
+      if (rest !== null) this.#write(rest);
+    }
   }
 
   #write(line) {
@@ -221,7 +226,8 @@ export class Pane {
     const advise = {
       trying: _("It connects again by itself."),
       offered: _("The server runs again."),
-      "given-up": _("It was tried for a while; now it is up to you."),
+      "given-up": _("It connects again when the app is back."),
+      gone: _("There is no such server any more."),
     }[comeback.state];
     return html`${this.#words(end.what, html`${time}
         ${end.unsent ? html` · ${_("%(size)s were not sent", {size: size(end.unsent)})}` : nothing}
@@ -315,6 +321,9 @@ export class Pane {
     busyWhile(button, act(this.#terminal.server, "start").then(() => this.#terminal.reconnect()));
   }
 }
+
+/** Whether a paste is more than part of a line. */
+const isLong = (text) => /[\r\n]/.test(text) || text.length >= LARGE;
 
 /** It ended because the server does not run. */
 function needsStart({end, comeback}) {

@@ -31,7 +31,8 @@ export class Screen {
   #unwritten = new Set(); // what was given to the emulator and is not on the screen yet
   #ends = [];
 
-  /** `told` is called: typed(bytes), pasted(text), left() by F6. */
+  /** `told` is called: typed(bytes), pasted(text), left() by F6; writes() when a key that
+   * writes comes in line mode. */
   constructor(place, {ansi, raw, name, told}) {
     this.#place = place;
     this.#ansi = ansi;
@@ -69,7 +70,7 @@ export class Screen {
       event.stopPropagation();
       told.pasted(event.clipboardData.getData("text/plain"));
     });
-    this.#listen("keydown", (event) => this.#scroll(event));
+    this.#listen("keydown", (event) => this.#lineModeKey(event, told.writes));
     this.#fit.fit();
   }
 
@@ -123,9 +124,11 @@ export class Screen {
     return false;
   }
 
-  #scroll(event) {
+  #lineModeKey(event, writes) {
+    if (this.#raw || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key.length === 1) writes(); // the character goes where the focus is then
     const scrolls = KEYS_SCROLL[event.key];
-    if (scrolls === undefined || event.target !== this.#place || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (scrolls === undefined) return;
     event.preventDefault();
     if (scrolls === "pages") this.#emulator.scrollPages(event.key === "PageUp" ? -1 : 1);
     else if (scrolls === "top") this.#emulator.scrollToTop();

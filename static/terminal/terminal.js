@@ -138,8 +138,9 @@ export class Terminal {
 
   /** Send what was typed in raw mode; Enter, and a line's end in what was pasted, is the chosen line end. */
   sendKeys(bytes) {
-    const lineEnd = ENDINGS[this.ending] || "\r";
-    this.#send(bytes.includes(13) ? encode(textOf(bytes).replace(/\r/g, lineEnd)) : bytes);
+    const lineEnd = ENDINGS[this.ending];
+    const text = lineEnd && bytes.includes(13) ? textOf(bytes) : null;
+    this.#send(text === null ? bytes : encode(text.replaceAll("\r", lineEnd)));
   }
 
   sendEof() {
@@ -273,5 +274,10 @@ async function whyNotOpened(server) {
     if (!(problem instanceof Problem)) throw problem;
     return problem.status ? {what: problem.title, advise: problem.detail, trouble: true} : null;
   }
-  return {what: _("the app refused the terminal"), advise: _("Perhaps you may only look on: log in with the other token."), trouble: true};
+  const may = !("viewer" in document.getElementById("main").dataset);
+  return {
+    what: _("not opened"),
+    advise: may ? _("The app or the browser has too many open: close some, then reconnect.") : _("You may only look on: log in with the other token."),
+    trouble: true,
+  };
 }
