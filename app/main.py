@@ -64,9 +64,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.rules = rules = Rules(settings, frozenset({socket.gethostname().lower()}))
     routers = [module.router for module in _ROUTED]
     problems.install(app, routers)
+    app.include_router(terminal.router)  # first: hundreds may be opened at once, and routes are tried in turn
     for router in routers:
         app.include_router(router, dependencies=[] if router is pages.router else [Depends(problems.known_parameters)])
-    app.include_router(terminal.router)
     app.add_api_websocket_route("/{path:path}", problems.nowhere)
     app.mount("/static", StaticFiles(directory=pages.ROOT / "static"), name="static")
     app.add_middleware(Gate, rules=rules, login=lambda scope: pages.login_page(Request(scope), 401))
