@@ -30,6 +30,7 @@ _ROUTED = (servers, variants, connections, exceptions, events, loop, metrics, he
 def create_app(settings: Settings | None = None) -> FastAPI:
     """One app with a supervisor of its own, which lives as long as the app's lifespan (``app.state.supervisor``)."""
     settings = settings or Settings()
+    pages.prepare()
     supervisor = Supervisor(
         discover(),
         Policy(settings.ports, settings.beyond_loopback),

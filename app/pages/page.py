@@ -21,7 +21,7 @@ from app.lifecycle import State
 from app.listening import show
 from app.security import Role, Rules
 from app.shapes.loop import LoopNow
-from app.words import LANGUAGES, Words, wanted
+from app.words import LANGUAGES, Words, wanted, words
 
 PACKAGE = Path(__file__).parent.parent
 ROOT = PACKAGE if (PACKAGE / "templates").is_dir() else PACKAGE.parent
@@ -66,6 +66,14 @@ environment = Environment(
 )
 environment.install_gettext_callables(_gettext, _ngettext, newstyle=True)  # type: ignore[attr-defined]  # the extension's
 environment.filters.update(figures.FILTERS | {"span": _span, "said": _said, "address": show})
+
+
+def prepare() -> None:
+    """Compile the templates and read the catalogues now: the first reader's request would stop the loop for that."""
+    for template in environment.list_templates():
+        environment.get_template(template)
+    for language in LANGUAGES:
+        words(language)
 
 
 @dataclass(frozen=True)
