@@ -19,7 +19,7 @@ from rich.progress import track
 from rich.table import Table
 
 from servers import discover
-from tests.bench import page, watching
+from tests.bench import bridge, page, watching
 
 ROUNDS = 5
 SECONDS = 1.0
@@ -114,12 +114,17 @@ def ticks(pid: int) -> int:
     return int(fields[11]) + int(fields[12])
 
 
+def bridged(api: httpx.Client, pid: int) -> None:
+    bridge.against_websockify(api, pid, on, free_port)
+
+
 def main() -> None:
     watching.memory()
     for measure in (
         rates,
         starts,
         idle,
+        bridged,
         watching.beside_the_idle,
         watching.beside_the_busy,
         watching.beside_a_thousand_servers,
