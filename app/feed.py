@@ -40,11 +40,13 @@ TOPICS = {
 @dataclass(frozen=True)
 class Wanted:
     """What a follower wants to hear of; ``server`` narrows what belongs to a server down to one, except for what he
-    wants to hear of ``everywhere``."""
+    wants to hear of ``everywhere``. ``together``: all that changed meanwhile in one event, since a browser's work for an
+    event outweighs that for what is in it."""
 
     kinds: frozenset[str] = frozenset(TOPICS.values())
     server: str | None = None
     everywhere: frozenset[str] = frozenset()
+    together: bool = False
 
     def takes(self, change: Change) -> bool:
         if change.kind not in self.kinds:
@@ -156,12 +158,15 @@ class Feed:
             self._told, self._told_at = {}, self._view.latest
         if (heard, wanted) not in self._told:
             changes = None if heard is None else self._view.since(heard)
-            self._told[heard, wanted] = (
-                [self._snapshot(wanted)]
-                if changes is None
-                else [self._event(change) for change in changes if wanted.takes(change)]
-            )
+            self._told[heard, wanted] = [self._snapshot(wanted)] if changes is None else self._events(changes, wanted)
         return self._told[heard, wanted]
+
+    def _events(self, changes: list[Change], wanted: Wanted) -> list[Event]:
+        events = [self._event(change) for change in changes if wanted.takes(change)]
+        if wanted.together and events:
+            told = ",".join(f'["{event.name}",{event.data}]' for event in events)
+            return [Event("changes", f"[{told}]", events[-1].id)]
+        return events
 
     def _event(self, change: Change) -> Event:
         id = f"{self._life}-{change.number}"

@@ -36,7 +36,7 @@ class Feed extends EventTarget {
    */
   want(topics, server) {
     const narrowed = server && {server, everywhere: "servers"};
-    const query = new URLSearchParams({topics: [...topics].sort().join(","), ...narrowed}).toString();
+    const query = new URLSearchParams({topics: [...topics].sort().join(","), together: "true", ...narrowed}).toString();
     if (query === this.#query) return;
     this.#query = query;
     this.#heard = null;
@@ -66,30 +66,8 @@ class Feed extends EventTarget {
       this.#close();
       this.#retry = setTimeout(() => this.#open(), RETRY_MS);
     };
-    source.addEventListener("snapshot", (event) => this.#take(event, () => this.#snapshot(JSON.parse(event.data))));
-    source.addEventListener("loop", (event) =>
-      this.#take(event, (changes) => {
-        this.loop = JSON.parse(event.data);
-        changes.loop = true;
-      }),
-    );
-    for (const [kind, key] of Object.entries(KEYS)) {
-      const topic = TOPIC[kind];
-      source.addEventListener(kind, (event) =>
-        this.#take(event, (changes) => {
-          const item = JSON.parse(event.data);
-          this[topic].set(item[key], item);
-          changes[topic].add(item[key]);
-        }),
-      );
-      source.addEventListener(`${kind}-removed`, (event) =>
-        this.#take(event, (changes) => {
-          const gone = JSON.parse(event.data)[key];
-          this[topic].delete(gone);
-          changes[topic].add(gone);
-        }),
-      );
-    }
+    source.addEventListener("snapshot", (event) => this.#take(event, (told) => this.#snapshot(told)));
+    source.addEventListener("changes", (event) => this.#take(event, (told) => told.forEach(([name, data]) => this.#change(name, data))));
   }
 
   #close() {
@@ -104,7 +82,21 @@ class Feed extends EventTarget {
       for (const topic of Object.values(TOPIC)) this.#changes[topic] = new Set();
       setTimeout(() => this.#flush(), GAP_MS);
     }
-    apply(this.#changes);
+    apply(JSON.parse(event.data));
+  }
+
+  #change(name, data) {
+    if (name === "loop") {
+      this.loop = data;
+      this.#changes.loop = true;
+      return;
+    }
+    const kind = name.replace("-removed", "");
+    const topic = TOPIC[kind];
+    const key = data[KEYS[kind]];
+    if (name === kind) this[topic].set(key, data);
+    else this[topic].delete(key);
+    this.#changes[topic].add(key);
   }
 
   #snapshot(told) {

@@ -311,6 +311,23 @@ async def test_what_is_wanted_from_everywhere_is_not_narrowed(feed: Feed, watche
         assert {row["server"] for row in follower.state["connection"].values()} == {one.name}
 
 
+async def test_what_changed_meanwhile_can_be_told_together(feed: Feed, watched: Supervisor, begin: Start) -> None:
+    async with following(feed, wanted=Wanted()) as apart, aclosing(feed.follow(wanted=Wanted(together=True))) as joined:
+        ((snapshot,),) = [await anext(joined)]
+        assert snapshot.name == "snapshot"
+        server = await begin("asyncio")
+        async with await Client.to(server.spec.port), await Client.to(server.spec.port):
+            await apart.hear_until(lambda state: len(state["connection"]) == 2, "both have come")
+            (event,) = await anext(joined)
+        one_by_one = {(one.name, one.data) for one in apart.events}
+        told = json.loads(event.data)
+        assert event.name == "changes"
+        assert {"server", "connection", "journal"} <= {name for name, _ in told}
+        assert event.id in {one.id for one in apart.events}
+        assert [data["server"] for name, data in told if name == "connection"] == [server.name] * 2
+        assert {name for name, _ in told} <= {name for name, _ in one_by_one}
+
+
 @pytest.mark.parametrize("query", ["topics=nothing", "everywhere=nothing", "everywhere="])
 async def test_topics_that_there_are_not_are_refused(api: httpx.AsyncClient, query: str) -> None:
     answer = await api.get(f"/events?{query}")

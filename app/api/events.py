@@ -27,6 +27,7 @@ async def follow(
     everywhere: Annotated[
         str | None, Query(description="Topics that `server` does not narrow, with commas between.")
     ] = None,
+    together: Annotated[bool, Query(description="Tell what changed together in one `changes` event.")] = False,
     last_event_id: Annotated[str | None, Header(description="The latest event that was heard.")] = None,
     heard: Annotated[str | None, Query(description="The same, for those who cannot set headers.")] = None,
 ) -> Response:
@@ -34,14 +35,15 @@ async def follow(
 
     A change has the name of what changed (`server`, `connection`, `exception`, `journal`, `loop`) and holds its new
     state whole, or the same with `-removed` and its `name` or `id`. With `Last-Event-ID`, what was missed is told
-    instead of a snapshot, if that is still known. `end` and `dropped` come last, with a `reason`.
+    instead of a snapshot, if that is still known. A `changes` event is a list of pairs, of name and data. `end` and `dropped` come last, with a `reason`.
     """
     kinds = frozenset(TOPICS.values()) if topics is None else _kinds("topics", topics)
     whole = frozenset[str]() if everywhere is None else _kinds("everywhere", everywhere)
     if server is not None:
         supervisor(request).server(server)
+    wanted = Wanted(kinds, server, whole, together)
     feed: Feed = request.app.state.feed
-    return EventStream(request.app.state.streams, feed.follow(last_event_id or heard, Wanted(kinds, server, whole)))
+    return EventStream(request.app.state.streams, feed.follow(last_event_id or heard, wanted))
 
 
 def _kinds(field: str, text: str) -> frozenset[str]:
