@@ -1,10 +1,8 @@
 """A terminal: what the page sends goes to the server, what the server sends goes to the page, and each end is told how
 the other one ends.
 
-With the subprotocol ``echodeck.v1`` text messages are JSON and say more than bytes can:
-    to the page     opened, accepted (the server's ``accept`` took it), eof (the server sent FIN), error
-    from the page   credit (so many bytes have been shown), eof (send FIN)
-Without it all is bytes, text too, and the server's FIN is the end.
+What they say to each other besides bytes is in ``language``. Without it all is bytes, text too, and the server's FIN is
+the end.
 
 Nothing piles up. While the page does not take what was written, what comes is joined, up to ``CAP``, and then no more
 is read from the server; nor while ``CREDIT`` bytes are not shown yet. While the server does not take what the page
@@ -16,39 +14,18 @@ read, lies behind bytes that it does not read. So what the page has sent ahead o
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
-from enum import IntEnum
 from typing import Any
 
 from app.frames import HEAD, head
+from app.language import MAKES_NO_SENSE, Code, Verdict, heard, said
 from app.page_end import PageEnd
 from app.server_end import INBOX, ServerEnd
 
 CAP = CREDIT = MOST_UNSENT = 262_144
 MOST_AHEAD = 16 * 1_048_576
-MOST_CONTROL = 4096
-"""Characters of a JSON message from the page."""
-
 SECONDS_HALF_OPEN = 300.0
 """The server has ended, or waits for credit that waits for it, and the page does nothing."""
-
-
-class Code(IntEnum):
-    """Why a terminal is closed (RFC 6455, 7.4); those from 4000 on are ours."""
-
-    DONE = 1000
-    APP_STOPS = 1012
-    TOO_MANY = 1013
-    REFUSED = 4000
-    TIMED_OUT = 4001
-    STOPPED = 4002
-    RESET = 4003
-    IDLE = 4004
-    OVERDRAWN = 4005
-
-
-Verdict = tuple[Code, str]
 
 
 class Bridge:
@@ -120,20 +97,17 @@ class Bridge:
             self.take(text.encode())
             return
         self._stirred = True
-        match _control(text):
-            case {"type": "credit", "bytes": int(count), **rest} if not rest and type(count) is int and count > 0:
+        match heard(text):
+            case int(count):
                 self._credit(count)
-            case {"type": "eof", **rest} if not rest:
+            case "eof":
                 self._page_ended = True
                 if self._server is not None:
                     self._server.finish()
                 if self._server_ended:
                     self._close(Code.DONE, "Both ends are done.")
-            case _:
-                self._say(
-                    "error",
-                    message='A text message is {"type":"credit","bytes":N}, with N above 0, or {"type":"eof"}.',
-                )
+            case None:
+                self._say("error", message=MAKES_NO_SENSE)
 
     def drained(self) -> None:
         self._flush()
@@ -207,7 +181,7 @@ class Bridge:
 
     def _say(self, what: str, **more: Any) -> None:
         if self._v1:
-            self.page.say(json.dumps({"type": what, **more}))
+            self.page.say(said(what, **more))
 
     def _credit(self, count: int) -> None:
         if count > self._outstanding:
@@ -267,12 +241,3 @@ class Bridge:
     def _consider_end(self) -> None:
         if self._gone and (self._server is None or self._server.is_closed) and not self.over.done():
             self.over.set_result(None)
-
-
-def _control(text: str) -> Any:
-    if len(text) > MOST_CONTROL:
-        return None
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None

@@ -5,10 +5,10 @@ a message comes by a call straight from where it was read, and goes by a write s
 or future lies in its path. What is no binary message in one frame goes through ``websockets``' own protocol object.
 
 While the transport holds a byte that the kernel did not take, the page is ``full``: it is up to the taker to hold back.
-A page that is full and takes nothing for ``SECONDS_TO_TAKE`` is dropped. That it is there at all shows in TCP: a ping
-goes out now and then, which also keeps proxies from taking the connection for dead, and must be acknowledged in time
-(tcp(7), TCP_USER_TIMEOUT). No pong is waited for: a page whose server reads nothing is not read from, and its pong
-would lie behind what waits.
+How long one waits for a page is in ``patience``. That it is there at all shows in TCP: a ping goes out now and then,
+which also keeps proxies from taking the connection for dead, and must be acknowledged in time (tcp(7),
+TCP_USER_TIMEOUT). No pong is waited for: a page whose server reads nothing is not read from, and its pong would lie
+behind what waits.
 """
 
 from __future__ import annotations
@@ -25,19 +25,13 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
-from app import kernel
 from app.frames import Cutter, head
+from app.patience import Patience
 
 log = logging.getLogger("echodeck.terminal")
 
 DIRECT = "echodeck.direct"
 """Name of the scope's extension that hands an accepted WebSocket over, to be called right after the accept."""
-
-SECONDS_TO_TAKE = 10.0
-"""A page that took nothing from one look to the next, so long after, is dropped: after twice as long at most."""
-
-MOST_LOOKS = 6
-"""So many at a page that was told the end and goes on sending."""
 
 SECONDS_BETWEEN_PINGS = 20.0
 SECONDS_TO_ACKNOWLEDGE = 20
@@ -90,12 +84,10 @@ class PageEnd(asyncio.BufferedProtocol):
         self._paused = False
         self._choked = False  # not read from because it does not take the answers
         self._stalled = False
-        self._looks = 0
-        self._seen: tuple[int, ...] = ()
         self._loop = asyncio.get_running_loop()
-        self._look: asyncio.TimerHandle | None = None
         self._ping = self._loop.call_later(SECONDS_BETWEEN_PINGS, self._send_ping)
         self._socket: socket.socket = transport.get_extra_info("socket")
+        self._patience = Patience(transport, lambda: self.full, self._drop)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SECONDS_TO_ACKNOWLEDGE * 1000)
         transport.set_write_buffer_limits(high=0)
@@ -124,12 +116,12 @@ class PageEnd(asyncio.BufferedProtocol):
             self._open = False
             self._websocket.send_close(code, reason)
             self._answer()
-            self._watch()
+            self._patience.begin(ending=True)
 
     def fail(self, code: int, reason: str) -> None:
         """Tell the page the end, and take nothing from it any more."""
         self._websocket.fail(code, reason)
-        self._watch()
+        self._patience.begin(ending=True)
         self._hear_no_more()
         self._answer()
 
@@ -169,7 +161,7 @@ class PageEnd(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         self.full = True
-        self._watch()
+        self._patience.begin()
 
     def resume_writing(self) -> None:
         self.full = False
@@ -181,8 +173,7 @@ class PageEnd(asyncio.BufferedProtocol):
         if exc is not None:
             self._read_the_rest()
         self._ping.cancel()
-        if self._look is not None:
-            self._look.cancel()
+        self._patience.end()
         self._lost(exc)
         self._hear_no_more()
         self._taker.gone(self._stalled)
@@ -204,7 +195,7 @@ class PageEnd(asyncio.BufferedProtocol):
                 self._event(event)
         self._answer()
         if websocket.parser_exc is not None:  # it was told so, and reads that before it leaves
-            self._watch()
+            self._patience.begin(ending=True)
             self._hear_no_more()
         return not self._deaf
 
@@ -269,30 +260,9 @@ class PageEnd(asyncio.BufferedProtocol):
             self._websocket.send_ping(b"")
             self._answer()
 
-    def _watch(self) -> None:
-        if self._look is None:
-            self._seen = self._progress()
-            self._look = self._loop.call_later(SECONDS_TO_TAKE, self._looked)
-
-    def _looked(self) -> None:
-        self._look = None
-        ending = self._websocket.state is not OPEN
-        self._looks += ending
-        if not (self.full or ending):
-            return
-        if self._progress() == self._seen or self._looks > MOST_LOOKS:
-            self._stalled = not ending or self.full
-            self.abort()
-        else:
-            self._watch()
-
-    def _progress(self) -> tuple[int, ...]:
-        """What changes as the page takes something; once it was told the end, also as it sends."""
-        with suppress(OSError):
-            ending = self._websocket.state is not OPEN
-            received = kernel.traffic(self._socket).bytes_in if ending else 0
-            return kernel.acknowledged(self._socket), self._transport.get_write_buffer_size(), received
-        return ()
+    def _drop(self) -> None:
+        self._stalled = self._open or self.full
+        self.abort()
 
 
 def hand_over_of(scope: Any) -> HandOver:

@@ -10,7 +10,8 @@ from contextlib import ExitStack
 from contextvars import copy_context
 
 from app import descriptors
-from app.bridge import Bridge, Code, Verdict
+from app.bridge import Bridge
+from app.language import Code, Verdict
 from app.listening import show
 from app.page_end import HandOver
 from app.roster import Client
@@ -19,9 +20,6 @@ from app.server_end import ServerEnd
 from app.supervisor import Supervisor
 
 log = logging.getLogger("echodeck.terminals")
-
-V1 = "echodeck.v1"
-RAW = "binary"
 
 SECONDS_TO_CONNECT = 5.0
 """A server whose queue is full answers nothing, tcp(7)."""

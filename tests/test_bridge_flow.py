@@ -11,9 +11,9 @@ import pytest
 from fastapi import FastAPI
 from websockets.exceptions import ConnectionClosed
 
-from app import bridge, page_end, server_end
+from app import bridge, page_end, patience, server_end
 from app.bridge import CAP, CREDIT, Bridge
-from app.page_end import PageEnd
+from app.patience import Patience
 from tests.bridged import V1, Page, bare, bridges, masked, served
 from tests.conftest import Start
 from tests.helpers import PATIENCE, settled, until
@@ -166,7 +166,7 @@ async def test_what_comes_while_a_send_is_under_way_is_joined(app: FastAPI, begi
 async def test_a_page_that_takes_nothing_is_dropped_and_holds_little_until_then(
     app: FastAPI, begin: Start, monkeypatch: pytest.MonkeyPatch, protocol: str | None
 ) -> None:
-    monkeypatch.setattr(page_end, "SECONDS_TO_TAKE", 0.5)
+    monkeypatch.setattr(patience, "SECONDS_TO_TAKE", 0.5)
     monkeypatch.setattr(server_end, "SECONDS_BETWEEN_LOOKS", 0.05)
     monkeypatch.setattr(bridge, "CREDIT", 1 << 40)  # a page that owes nothing and takes nothing
     server = await begin(floods)
@@ -181,15 +181,15 @@ async def test_a_page_that_takes_nothing_is_dropped_and_holds_little_until_then(
 
 async def test_a_page_that_takes_little_is_kept(app: FastAPI, begin: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     looks = 0
-    look = PageEnd._looked
+    look = Patience._looked
 
-    def looked(end: PageEnd) -> None:
+    def looked(end: Patience) -> None:
         nonlocal looks
         looks += 1
         look(end)
 
-    monkeypatch.setattr(page_end, "SECONDS_TO_TAKE", 0.2)
-    monkeypatch.setattr(PageEnd, "_looked", looked)
+    monkeypatch.setattr(patience, "SECONDS_TO_TAKE", 0.2)
+    monkeypatch.setattr(Patience, "_looked", looked)
     server = await begin(floods)
     async with served(app) as port, bare(port, server.name, buffer=4096) as sock:
         await until(lambda: bridges(app) and bridges(app)[0].page.full, "the page takes no more")
@@ -275,7 +275,7 @@ async def test_a_server_that_floods_does_not_keep_who_has_left(
 async def test_a_page_that_does_not_answer_the_close_is_dropped(
     app: FastAPI, begin: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page_end, "SECONDS_TO_TAKE", 0.1)
+    monkeypatch.setattr(patience, "SECONDS_TO_TAKE", 0.1)
     server = await begin("asyncio")
     async with served(app) as port, bare(port, server.name, V1) as sock:
         await asyncio.get_running_loop().sock_sendall(sock, masked(json.dumps({"type": "eof"}).encode(), 0x81))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter, WebSocket
 
+from app.language import RAW, V1
 from app.page_end import hand_over_of
 from app.supervisor import Supervisor
-from app.terminals import RAW, V1, Terminals
+from app.terminals import Terminals
 
 router = APIRouter()
 
