@@ -40,8 +40,8 @@ TOPICS = {
 @dataclass(frozen=True)
 class Wanted:
     """What a follower wants to hear of; ``server`` narrows what belongs to a server down to one, except for what he
-    wants to hear of ``everywhere``. ``together``: all that changed meanwhile in one event, since a browser's work for an
-    event outweighs that for what is in it."""
+    wants to hear of ``everywhere``. ``together``: all that changed meanwhile in one event, since a browser has more work
+    with an event than with what is in it."""
 
     kinds: frozenset[str] = frozenset(TOPICS.values())
     server: str | None = None

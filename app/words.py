@@ -51,7 +51,7 @@ class Words:
 
     @lru_cache(maxsize=2000)  # noqa: B019  # as many objects as there are languages, which live as long as the app
     def said(self, sentence: str) -> str:
-        """What the app said, and what it put in, in this language; as it was where the catalogue has no such sentence."""
+        """What the app said, in this language; as it was where the catalogue has no such sentence."""
         if self.language == MARKED:
             return f"⟦{sentence}⟧"
         for pattern, other in self._sentences:

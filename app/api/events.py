@@ -35,7 +35,8 @@ async def follow(
 
     A change has the name of what changed (`server`, `connection`, `exception`, `journal`, `loop`) and holds its new
     state whole, or the same with `-removed` and its `name` or `id`. With `Last-Event-ID`, what was missed is told
-    instead of a snapshot, if that is still known. A `changes` event is a list of pairs, of name and data. `end` and `dropped` come last, with a `reason`.
+    instead of a snapshot, if that is still known. `end` and `dropped` come last, with a `reason`. With `together`,
+    what changed meanwhile is one `changes` event: a list of pairs, of name and data.
     """
     kinds = frozenset(TOPICS.values()) if topics is None else _kinds("topics", topics)
     whole = frozenset[str]() if everywhere is None else _kinds("everywhere", everywhere)

@@ -28,7 +28,7 @@ DEFAULTS = {"variant": "asyncio", "port": "", "name": "", "host": "127.0.0.1"} |
 
 LATEST = 12
 PAINTED = 60
-"""Servers that are painted in full; of further ones the name and the state, until the script sees that they are looked at."""
+"""Servers that are painted in full. Of further ones it is the name and the state, until somebody looks at them."""
 
 
 @router.get("/")
