@@ -40,7 +40,7 @@ TOPICS = {
 @dataclass(frozen=True)
 class Wanted:
     """What a follower wants to hear of; ``server`` narrows what belongs to a server down to one, except for what he
-    wants to hear of ``everywhere``. ``together``: all that changed meanwhile in one event, since a browser has more work
+    wants to hear of ``everywhere``. ``together``: all that changed meanwhile in one event, as a browser has more work
     with an event than with what is in it."""
 
     kinds: frozenset[str] = frozenset(TOPICS.values())
