@@ -52,8 +52,9 @@ FOREIGN = [
     "String should have at least {0} characters",
     "String should have at most {0} characters",
     "{0}: {1}",
+    "a client came from {0}",
 ]
-"""What the libraries say of a form's fields, and how we put a field's name before it."""
+"""What the libraries say of a form's fields, how we put a field's name before it, and what variants log."""
 
 
 def wanted() -> Catalog:
@@ -126,9 +127,32 @@ def main() -> None:
         if language != "en":
             text = io.BytesIO()
             catalogue = brought_up_to_date(language)
-            write_po(text, catalogue, width=120, no_location=True, omit_header=False, sort_output=True, include_previous=False)
+            write_po(
+                text,
+                catalogue,
+                width=120,
+                no_location=True,
+                omit_header=False,
+                sort_output=True,
+                include_previous=False,
+            )
             lines = text.getvalue().decode().splitlines(keepends=True)
-            kept = [line for line in lines if not line.startswith(('"POT-Creation', '"PO-Revision', '"Generated-By', '"Project-Id', '"Report-Msgid', '"Last-Translator', '"Language-Team', '#, python-format'))]
+            kept = [
+                line
+                for line in lines
+                if not line.startswith(
+                    (
+                        '"POT-Creation',
+                        '"PO-Revision',
+                        '"Generated-By',
+                        '"Project-Id',
+                        '"Report-Msgid',
+                        '"Last-Translator',
+                        '"Language-Team',
+                        "#, python-format",
+                    )
+                )
+            ]
             (LOCALE / f"{language}.po").write_text("".join(kept))
             missing = [message for message in catalogue if message.id and not message.string]
             print(f"{language}: {len(catalogue)} messages, {len(missing)} to be translated")  # noqa: T201
