@@ -20,6 +20,7 @@ let shown = []; // terminals, the latest to be asked for last
 let folded = false;
 let room = 1;
 let painting = 0;
+let focusNext = null; // the terminal to be written to, once it is shown
 let told = ""; // what the bar tells of the terminals
 
 /** Open a terminal to this server, show it, and let the reader write. */
@@ -32,9 +33,13 @@ export function openTerminal(server) {
 function show(terminal) {
   folded = false;
   shown = [...shown.filter((one) => one !== terminal), terminal];
-  paint();
-  panes.get(terminal)?.focus();
-  document.getElementById(`tab-${terminal.id}`)?.scrollIntoView({inline: "nearest", block: "nearest"});
+  focusNext = terminal;
+  paintSoon();
+}
+
+function paintSoon() {
+  cancelAnimationFrame(painting);
+  painting = requestAnimationFrame(paint);
 }
 
 function paint() {
@@ -63,7 +68,11 @@ function paint() {
   render(view(list, visible), dock);
   for (const pane of fresh) pane.begin();
   keepClear();
-  if (focused && !panes.has(focused)) {
+  if (focusNext) {
+    panes.get(focusNext)?.focus();
+    document.getElementById(`tab-${focusNext.id}`)?.scrollIntoView({inline: "nearest", block: "nearest"});
+    focusNext = null;
+  } else if (focused && !panes.has(focused)) {
     const next = panes.values().next().value;
     if (next) next.focus();
     else document.getElementById("main").focus({preventScroll: true});
@@ -159,14 +168,10 @@ terminals.addEventListener("change", ({detail}) => {
   const now = terminals.list.map((one) => `${one.id} ${one.status} ${one.end?.what}`).join();
   if (now === told) return;
   told = now;
-  cancelAnimationFrame(painting);
-  painting = requestAnimationFrame(paint);
+  paintSoon();
 });
 for (const type of ["sent", "closed"]) terminals.addEventListener(type, ({detail}) => panes.get(detail)?.changed());
-addEventListener("resize", () => {
-  cancelAnimationFrame(painting);
-  painting = requestAnimationFrame(paint);
-});
+addEventListener("resize", paintSoon);
 addEventListener("beforeunload", (event) => {
   if (terminals.list.some((one) => one.open)) event.preventDefault();
 });

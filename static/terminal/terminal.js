@@ -123,7 +123,7 @@ export class Terminal {
   sendLines(text) {
     const lineEnd = ENDINGS[this.ending];
     if (!lineEnd) return this.#send(encode(text)) ? "" : null;
-    let lines = text.replace(/\r\n?|\n/g, lineEnd);
+    let lines = lineEnd === "\n" && !text.includes("\r") ? text : text.replace(/\r\n?|\n/g, lineEnd);
     let rest = "";
     const last = lines.lastIndexOf(lineEnd) + lineEnd.length;
     if (last < lines.length) {
