@@ -1,29 +1,8 @@
-// What buttons and forms do: calls of REST in the place of the forms' own round trips.
+// What can be done with a server, and how a button says that it is being done.
 import {go} from "./navigation.js";
 import {notice, tellProblem} from "./notices.js";
 import {call, serverPath} from "./rest.js";
 import {_} from "./words.js";
-
-export function followActions() {
-  document.addEventListener("submit", (event) => {
-    const form = event.target;
-    if (form.matches("form.actions")) {
-      event.preventDefault();
-      busyWhile(event.submitter, act(form.dataset.server, event.submitter.dataset.action));
-    } else if (form.matches("form[data-start]")) {
-      event.preventDefault();
-      busyWhile(event.submitter, call("POST", "/servers", {variant: form.dataset.start, port: 0}));
-    }
-  });
-  document.addEventListener("click", async (event) => {
-    if (event.target.closest?.("[data-walk]")) (await import("./walk/walk.js")).takeWalk();
-    const opener = event.target.closest?.("[data-terminal]");
-    if (!opener || event.metaKey || event.ctrlKey) return;
-    event.preventDefault();
-    const {openTerminal} = await import("./terminal/dock.js");
-    openTerminal(opener.dataset.terminal);
-  });
-}
 
 /** `start`, `stop`, `restart` or `remove` a server. */
 export async function act(name, action) {

@@ -1,5 +1,5 @@
 // Makes the page live: what every page has, and the script of the page that is shown.
-import {followActions} from "./actions.js";
+import {followButtons} from "./buttons.js";
 import {feed} from "./feed.js";
 import {tellTimes} from "./figures.js";
 import {followHeader} from "./header.js";
@@ -17,7 +17,7 @@ const ALWAYS = ["servers", "loop"];
 
 document.documentElement.dataset.script = "";
 followHeader(feed);
-followActions();
+followButtons();
 traffic.follow(feed);
 history.follow(feed);
 setInterval(() => document.hidden || tellTimes(document), 1000);
