@@ -54,6 +54,7 @@ export function chart(figure, {lines, seconds, least, most, say, point = () => {
   };
   const drawn = new uPlot(options, [[], ...lines.map(() => [])], plot);
   plot.setAttribute("role", "img");
+  plot.setAttribute("aria-label", figure.querySelector("figcaption").textContent);
   const redraw = () => drawn.redraw(false);
   const resized = new ResizeObserver(() => {
     if (plot.clientWidth) drawn.setSize({width: plot.clientWidth, height: plot.clientHeight});

@@ -6,10 +6,10 @@ import {shown} from "./traceback.js";
 
 /**
  * `server` is "none" where the page is that of its server, else whether the server is "there" or "gone"; `connection`
- * says whether the connection is still there; `opened` is called when somebody opens the line.
+ * says whether the connection may still be there.
  */
-export const entry = (one, {server, connection, opened = () => {}}) => html`<li class="caught" id="exception-${one.id}">
-  <details @toggle=${(event) => event.target.open && opened(one)}>
+export const entry = (one, {server, connection}) => html`<li class="caught" id="exception-${one.id}">
+  <details>
     <summary>
       <span class="what" translate="no"><b class="trouble"><span aria-hidden="true">⚠</span> ${one.type}</b>${one.message ? html` <span>${one.message}</span>` : nothing}</span>
       <span class="times">${one.fatal ? html`<span class="fatal">${_("the server died of it")}</span> ` : nothing}${server === "none" ? nothing : html`<span translate="no">${one.server}</span> `}<b>${n_("once", "%(n)s times", one.count, {n: grouped(one.count)})}</b> <time datetime=${one.at} data-since="ago"></time></span>

@@ -3,7 +3,6 @@ import {busyWhile} from "../actions.js";
 import {tellTimes} from "../figures.js";
 import {html, nothing, render, repeat} from "../lit.js";
 import {tellProblem} from "../notices.js";
-import {call} from "../rest.js";
 import {eased} from "../server/eased.js";
 import {_} from "../words.js";
 import {followClear} from "./clear.js";
@@ -18,7 +17,6 @@ export function mount(main, feed) {
   const list = main.querySelector("#caught");
   const older = main.querySelector("#older");
   const form = main.querySelector("#sift");
-  const ended = new Set(); // connections that were looked for and are not there
   if ("later" in list.dataset) return () => {}; // a page of the past, as it was asked for
   let records = null;
   let ours = false;
@@ -103,15 +101,7 @@ export function mount(main, feed) {
   }
 
   function line(one) {
-    return entry(one, {server: feed.servers.has(one.server) ? "there" : "gone", connection: !ended.has(one.connection), opened: look});
-  }
-
-  async function look({connection}) {
-    if (!connection || ended.has(connection)) return;
-    const problem = await call("GET", `/connections/${encodeURIComponent(connection)}`).then(() => null, (failed) => failed);
-    if (problem?.status !== 404 || over) return;
-    ended.add(connection);
-    paint.now();
+    return entry(one, {server: feed.servers.has(one.server) ? "there" : "gone", connection: feed.servers.has(one.server)});
   }
 }
 

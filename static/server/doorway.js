@@ -47,7 +47,7 @@ const view = ({waiting, open}, queue, inside) => html`
     <h2>${_("Outside")} <b>${grouped(waiting)}</b></h2>
     <p class="aside">${_("in the kernel's accept queue, next at the door")}</p>
     ${queue.length
-      ? html`<ol class="standing" aria-label=${_("Who waits, the next first")}>${repeat(queue.slice(0, MOST_DRAWN), (one) => one.id, client)}</ol>`
+      ? html`<ol class="standing" tabindex="0" aria-label=${_("Who waits, the next first")}>${repeat(queue.slice(0, MOST_DRAWN), (one) => one.id, client)}</ol>`
       : html`<p class="nobody">${waiting ? "" : _("Nobody waits.")}</p>`}
     ${queue.length && waiting > MOST_DRAWN ? html`<p class="aside">${_("and %(n)s more behind them", {n: grouped(waiting - MOST_DRAWN)})}</p>` : nothing}
   </div>

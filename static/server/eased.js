@@ -1,40 +1,44 @@
-// Painting that keeps the page calm and the processor cool: what changes often is painted seldom, and only where it is
-// seen. A part that is scrolled out of view is painted when it comes into view.
+// Painting that keeps the page calm and the processor cool: what changes often is painted seldom, and what is scrolled
+// out of view more seldom still, but not never: somebody may search the page, or have it read to him.
 
-/** `paint()` soon, at most once in `gap` ms, while `place` is in view; `paint.end()` for good. */
+const UNSEEN_MS = 2000;
+
+/** `paint()` soon, at most once in `gap` ms while `place` is in view; `paint.now()` at once, `paint.end()` for good. */
 export function eased(place, gap, paint) {
   let due = false;
   let seen = true;
   let timer = 0;
   const run = () => {
     timer = 0;
-    if (!due || !seen || document.hidden) return;
+    if (!due || document.hidden) return;
     due = false;
-    timer = setTimeout(run, gap);
+    timer = setTimeout(run, seen ? gap : Math.max(gap, UNSEEN_MS));
     paint();
   };
   const later = () => {
     due = true;
     if (!timer) run();
   };
-  const observer = new IntersectionObserver(
-    ([...entries]) => {
-      seen = entries.at(-1).isIntersecting;
-      if (seen && due && !timer) run();
-    },
-    {rootMargin: "200px"},
-  );
-  observer.observe(place);
-  const shown = () => due && !timer && run();
-  document.addEventListener("visibilitychange", shown);
   later.now = () => {
     clearTimeout(timer);
     timer = 0;
     later();
   };
+  const observer = new IntersectionObserver(
+    (entries) => {
+      const comes = entries.at(-1).isIntersecting && !seen;
+      seen = entries.at(-1).isIntersecting;
+      if (comes && due) later.now();
+    },
+    {rootMargin: "200px"},
+  );
+  observer.observe(place);
+  const shown = () => due && later.now();
+  document.addEventListener("visibilitychange", shown);
   later.end = () => {
     due = false;
     clearTimeout(timer);
+    timer = -1;
     observer.disconnect();
     document.removeEventListener("visibilitychange", shown);
   };

@@ -14,7 +14,8 @@ export function followSettings(place, feed, name) {
   const where = form.querySelector("#place");
   const changed = form.querySelector("#changed");
   const variant = place.querySelector("#source").dataset.variant;
-  let spec = null;
+  const told = new Map(); // by field: what the server has, as text
+  for (const field of fields()) told.set(field.name, field.value);
 
   const send = (event) => {
     event.preventDefault();
@@ -29,8 +30,7 @@ export function followSettings(place, feed, name) {
     if (server.variant !== variant) go(location.href, false); // another source, another lesson
     const atRest = AT_REST.has(server.state);
     if (where.disabled === atRest) where.disabled = !atRest;
-    if (spec === null || (JSON.stringify(spec) !== JSON.stringify(server.spec) && !Object.keys(differing()).length)) fill(server.spec);
-    spec = server.spec;
+    take(server.spec);
   });
   return () => {
     form.removeEventListener("submit", send);
@@ -44,9 +44,9 @@ export function followSettings(place, feed, name) {
       return;
     }
     try {
-      const server = await call("PATCH", serverPath(name), patch);
-      spec = server.spec;
-      fill(spec);
+      const {spec} = await call("PATCH", serverPath(name), patch);
+      for (const field of Object.keys(patch)) told.set(field, form.elements[field].value);
+      take(spec);
       changed.textContent = _("Changed.");
     } catch (problem) {
       if (!blame(form, problem)) throw problem;
@@ -55,22 +55,26 @@ export function followSettings(place, feed, name) {
 
   function differing() {
     const patch = {};
-    for (const [field, text] of new FormData(form)) {
-      const now = text.trim();
-      if (!spec || now === textOf(spec[field])) continue;
-      if (now !== "") patch[field] = valueOf(field, now);
-      else if (UNBOUNDED.has(field)) patch[field] = null;
-      else patch[field] = "";
+    for (const field of fields()) {
+      const text = field.value.trim();
+      if (field.matches(":disabled") || text === told.get(field.name)) continue;
+      patch[field.name] = text === "" && UNBOUNDED.has(field.name) ? null : valueOf(field.name, text);
     }
     return patch;
   }
 
-  function fill(told) {
-    for (const field of form.elements) {
-      if (!field.name || field === document.activeElement) continue;
-      const text = textOf(told[field.name]);
-      if (field.value !== text) field.value = text;
+  /** What was typed and not sent yet stays. */
+  function take(spec) {
+    for (const field of fields()) {
+      const text = textOf(spec[field.name]);
+      const untouched = field.value === told.get(field.name);
+      told.set(field.name, text);
+      if (untouched && field.value !== text) field.value = text;
     }
+  }
+
+  function fields() {
+    return [...form.elements].filter((field) => field.name);
   }
 }
 
