@@ -384,6 +384,7 @@ def test_the_walk_notices_what_was_done_and_can_be_left_and_resumed(page: Page, 
             deck.rest.post("/servers/walk-blocking/stop")
             page.get_by_role("button", name="Go on with step 3").click()
             expect(walk.locator(".tasks .done")).to_have_count(2)
+            eventually(lambda: deck.server("walk-blocking")["state"] == "running", lambda: "the walk did not start it")
     first.close()
     port = deck.server("walk-blocking")["port"]
     with connect(port, b"quit\n") as one:
