@@ -65,6 +65,13 @@ def press(terminal: Locator, name: str) -> None:
     terminal.get_by_role("button", name=name, exact=True).click()
 
 
+def recording(page: Page, terminal: Locator) -> list[dict[str, Any]]:
+    with page.expect_download() as download:
+        press(terminal, "Download")
+    assert download.value.suggested_filename == "echo-1.jsonl"
+    return [json.loads(one) for one in Path(download.value.path()).read_text().splitlines()]
+
+
 def sent(deck: Deck, server: str, count: int) -> None:
     """Wait until the server has got so many bytes, and no more."""
     eventually(lambda: deck.server(server)["bytes_in"] == count, lambda: f"not {count} bytes: {deck.server(server)}")
@@ -149,10 +156,14 @@ def test_a_wrong_escape_is_told_and_nothing_is_sent(echo: Locator, deck: Deck, t
 
 
 @light
-@pytest.mark.parametrize(("ending", "count"), [("LF", 3), ("CRLF", 4), ("none", 2)])
-def test_a_line_ends_as_chosen(echo: Locator, deck: Deck, ending: str, count: int) -> None:
+@pytest.mark.parametrize(
+    ("ending", "count", "shown"),
+    [("LF", 3, "> hi$"), ("CRLF", 4, r"> hi(␍␊|\\r\\n)$"), ("none", 2, r"> hi \(no line end\)$")],
+)
+def test_a_line_ends_as_chosen(echo: Locator, deck: Deck, ending: str, count: int, shown: str) -> None:
     echo.get_by_label("Line end").select_option(ending)
     send(echo, "hi")
+    expect(screen(echo).locator("> div").first).to_have_text(re.compile(shown))
     sent(deck, "echo", count)
 
 
@@ -403,6 +414,16 @@ def test_hex_shows_both_directions(page: Page, echo: Locator) -> None:
 
 
 @light
+def test_hex_shows_the_latest_of_much(page: Page, echo: Locator) -> None:
+    press(echo, "Hex")
+    line(echo).evaluate(PASTE_MANY, ["0123456789abcde\n", 65_536])
+    expect(echo).to_contain_text("received 1.0 MB")
+    expect(echo.locator(".hex")).to_contain_text("< 000ffff0  30 31 32 33")
+    lines = echo.locator(".hex").evaluate("(hex) => hex.textContent.split('\\n').length")
+    assert 65_536 // 16 <= lines < 4 * 65_536 // 16
+
+
+@light
 def test_who_types_or_pastes_at_the_screen_writes_the_line(page: Page, echo: Locator, deck: Deck) -> None:
     screen(echo).click(force=True)
     page.keyboard.type("hi")
@@ -476,6 +497,10 @@ def test_ten_megabytes_arrive_whole(page: Page, echo: Locator, deck: Deck) -> No
     sent(deck, "echo", 10_485_760)
     assert deck.server("echo")["bytes_out"] == 10_485_760
     expect(echo).to_contain_text("what came before is cut")
+    first, *rest = recording(page, echo)
+    assert first["text"] == "cut"
+    kept = sum(len(one["text"]) for one in rest if one["dir"] != "event")
+    assert 2 * 10_485_760 - first["cut_bytes"] == kept < 700_000
 
 
 @light
@@ -506,17 +531,13 @@ def test_hold_keeps_a_flood_away_and_the_page_at_hand(page: Page, echo: Locator,
 
 
 @light
-def test_the_recording_is_json_lines(page: Page, echo: Locator, tmp_path: Path) -> None:
+def test_the_recording_is_json_lines(page: Page, echo: Locator) -> None:
     send(echo, "héllo")
     send(echo, r"\xff")
     expect(echo).to_contain_text("received 9 B")
     press(echo, "Send EOF")
     expect(status(echo)).to_contain_text("closed")
-    with page.expect_download() as download:
-        press(echo, "Download")
-    assert download.value.suggested_filename == "echo-1.jsonl"
-    download.value.save_as(tmp_path / "recording")
-    entries = [json.loads(one) for one in (tmp_path / "recording").read_text().splitlines()]
+    entries = recording(page, echo)
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", one["at"]) for one in entries)
     told: list[Any] = [one.get("text", one.get("base64")) for one in entries]
     assert [one for one in told if one != "waiting"] == [
@@ -537,7 +558,9 @@ def test_two_hundred_terminals(page: Page, deck: Deck) -> None:
     assert page.locator(".xterm").count() <= 4
     send(last, "still quick")
     expect(screen(last)).to_contain_text("still quick")
-    page.evaluate(f"async () => {{ {TERMINALS} for (const one of terminals.list) one.sendLine(`I am ${{one.number}}`); }}")
+    page.evaluate(
+        f"async () => {{ {TERMINALS} for (const one of terminals.list) one.sendLine(`I am ${{one.number}}`); }}"
+    )
     sent(deck, "echo", 12 + sum(len(f"I am {number}\n") for number in range(1, 201)))
     page.get_by_role("button", name="echo #7 inside").click()
     expect(screen(pane(page, "echo #7"))).to_contain_text("> I am 7I am 7")
@@ -636,8 +659,11 @@ def test_the_words_are_in_the_catalogue_of_marks(phone: Page, deck: Deck) -> Non
     phone.locator('main [data-terminal="echo"]').first.click()
     terminal = phone.locator(".pane")
     expect(terminal.locator(".status")).to_contain_text("⟦inside⟧")
-    assert phone.evaluate(
-        """() => [...document.querySelectorAll(".dock button, .dock option, .dock label")]
+    assert (
+        phone.evaluate(
+            """() => [...document.querySelectorAll(".dock button, .dock option, .dock label")]
           .filter((one) => !one.querySelector("[translate=no]") && !["LF", "CRLF"].includes(one.textContent))
           .map((one) => one.textContent.trim()).filter((text) => !text.includes("⟦"))"""
-    ) == []
+        )
+        == []
+    )

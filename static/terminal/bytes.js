@@ -55,7 +55,7 @@ const SOFT = "\x1b[90m";
 const PLAIN = "\x1b[39m";
 
 /** CR LF at the end of a line, where it is worth showing. */
-export const shownCrLf = () => picture("\r") + picture("\n");
+export const shownCrLf = () => (hasPictures ? "\u240d\u240a" : "\\r\\n");
 
 export const soft = (text) => `${SOFT}${text}${PLAIN}`;
 

@@ -31,8 +31,7 @@ export class Screen {
   #unwritten = new Set(); // what was given to the emulator and is not on the screen yet
   #ends = [];
 
-  /** `told` is called: typed(bytes), pasted(text), left() by F6; writes() when a key that
-   * writes comes in line mode. */
+  /** `told` is called: typed(bytes), pasted(text), left() by F6; writes() when a key that writes comes in line mode. */
   constructor(place, {ansi, raw, name, told}) {
     this.#place = place;
     this.#ansi = ansi;
