@@ -146,13 +146,12 @@ class Bridge:
         if self._server.takes_no_more:
             self.page.resume()
             return
-        unsent = self._server.unsent
-        most = MOST_AHEAD if self._v1 and self._outstanding >= CREDIT else MOST_UNSENT
-        if unsent > most:
+        unsent, owed = self._server.unsent, self._v1 and self._outstanding >= CREDIT
+        if unsent > (MOST_AHEAD if owed else MOST_UNSENT):
             self.page.pause()
-            if most == MOST_AHEAD:
+            if owed:
                 self._expect_more()
-        elif unsent <= most // 2:
+        elif owed or unsent <= MOST_UNSENT // 2:
             self.page.resume()
 
     def ended(self, reset: bool) -> None:

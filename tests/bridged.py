@@ -7,7 +7,7 @@ import json
 import socket
 import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import uvicorn
@@ -170,13 +170,13 @@ async def bare(port: int, name: str, protocol: str | None = None, buffer: int = 
         yield sock
 
 
-async def everything(sock: socket.socket) -> bytes:
-    """What comes until the other side closes or resets."""
-    loop, received = asyncio.get_running_loop(), b""
+async def everything(sock: socket.socket, until: bytes | None = None) -> bytes:
+    """What comes until the other side closes or resets, or has said this."""
+    loop, received = asyncio.get_running_loop(), bytearray()
     async with asyncio.timeout(PATIENCE):
-        try:
+        with suppress(ConnectionError):
             while data := await loop.sock_recv(sock, 65536):
                 received += data
-        except ConnectionError:
-            pass
-    return received
+                if until is not None and received.endswith(until):
+                    break
+    return bytes(received)

@@ -9,6 +9,7 @@ import socket
 import struct
 import termios
 from contextlib import suppress
+from typing import Any
 
 import httpx
 import pytest
@@ -169,7 +170,8 @@ async def test_what_makes_no_sense_is_said_and_harms_nothing(app: FastAPI, begin
         await page.send(b"before")
         await page.send(text)
         await page.send(b"after")
-        said, echoed = [], b""
+        said: list[dict[str, Any]] = []
+        echoed = b""
         while len(echoed) < 11 or not said:
             message = await page.next()
             if isinstance(message, bytes):
@@ -219,6 +221,20 @@ async def test_without_the_protocol_the_servers_end_is_the_end(app: FastAPI, beg
     server = await begin(says_its_last_words)
     async with served(app) as port, Page.of(port, server.name) as page:
         assert await page.rest() == (b"x" * BIG, 1000)
+
+
+async def test_nothing_is_lost_to_who_reads_little_at_a_time(app: FastAPI, begin: Start) -> None:
+    server = await begin(says_its_last_words)
+    async with served(app) as port, bare(port, server.name, buffer=4096) as sock:
+        told, frames = await everything(sock, until=b"\x03\xe8The server has ended the connection."), 0
+        at = 0
+        while told[at] == 0x82:
+            short = told[at + 1]
+            start = at + {126: 4, 127: 10}.get(short, 2)
+            size = int.from_bytes(told[at + 2 : start], "big") if short > 125 else short
+            frames += size
+            at = start + size
+        assert (frames, told[at]) == (BIG, 0x88)
 
 
 async def test_nothing_is_lost_when_the_server_says_much_and_closes(app: FastAPI, begin: Start) -> None:

@@ -43,6 +43,19 @@ async def sends_on_demand(listener: socket.socket, options: object) -> None:
                 await loop.sock_sendall(connection, b"x" * CHUNK)
 
 
+async def echoes_narrowly(listener: socket.socket, options: object) -> None:
+    """An echo whose kernel buffers hold little."""
+    loop = asyncio.get_running_loop()
+    listener.setblocking(False)
+    for which in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+        listener.setsockopt(socket.SOL_SOCKET, which, 65536)
+    connection, _ = await loop.sock_accept(listener)
+    with connection:
+        while data := await loop.sock_recv(connection, 65536):
+            await loop.sock_sendall(connection, data)
+    await asyncio.Event().wait()
+
+
 class Holds:
     """Lets one in, and reads from it only once it may."""
 
@@ -83,12 +96,13 @@ async def test_ten_megabytes_go_through_and_back(app: FastAPI, begin: Start, pro
         await sending
 
 
-async def test_credit_that_lies_behind_ten_megabytes_is_found(app: FastAPI, begin: Start) -> None:
-    server = await begin("asyncio")
+async def test_credit_that_lies_behind_fifteen_megabytes_is_found(app: FastAPI, begin: Start) -> None:
+    server = await begin(echoes_narrowly)
+    fifteen = 15_000_000  # more than kernels hold on the way, and less than MOST_AHEAD
     async with served(app) as port, Page.v1(port, server.name) as page:
-        for _ in range(TEN // 100_000):
+        for _ in range(fifteen // 100_000):
             await page.send(b"x" * 100_000)
-        assert len(await page.receive(TEN, credit=True)) == TEN
+        assert len(await page.receive(fifteen, credit=True)) == fifteen
 
 
 async def test_credit_that_lies_too_far_behind_ends_it(
@@ -145,7 +159,7 @@ async def test_what_comes_while_a_send_is_under_way_is_joined(app: FastAPI, begi
         await until(lambda: terminal.page.full, "the page takes no more")
         await settled(lambda: server.traffic.bytes_out)
         assert kept(terminal) <= 2 * CAP + 20
-        frames = []
+        frames: list[int] = []
         async with asyncio.timeout(PATIENCE):
             while sum(frames) < count * CHUNK:
                 received += await loop.sock_recv(sock, 1 << 20)
@@ -194,7 +208,7 @@ async def test_a_page_that_takes_little_is_kept(app: FastAPI, begin: Start, monk
     async with served(app) as port, bare(port, server.name, buffer=4096) as sock:
         await until(lambda: bridges(app) and bridges(app)[0].page.full, "the page takes no more")
         while looks < 5:
-            await asyncio.get_running_loop().sock_recv(sock, 4096)
+            assert await asyncio.get_running_loop().sock_recv(sock, 4096), "it was dropped"
             await asyncio.sleep(0.01)
         assert bridges(app)
 
@@ -240,6 +254,31 @@ async def test_a_page_is_not_read_from_while_the_server_reads_nothing(app: FastA
         assert bridge.MOST_UNSENT <= terminal._server.unsent <= 2 * bridge.MOST_UNSENT + 50_000
         holds.may.set()
         await until(lambda: holds.read >= sent, "all comes through")
+
+
+async def test_what_waits_for_the_server_reaches_it_though_the_page_has_left(app: FastAPI, begin: Start) -> None:
+    holds = Holds()
+
+    async def serve(listener: socket.socket, options: object) -> None:
+        await holds.serve(listener, options)
+
+    server = await begin(serve)
+    sent = 0
+    async with served(app) as port:
+        async with Page.of(port, server.name) as page:
+            await until(lambda: bridges(app) and bridges(app)[0]._server, "it is connected")
+            (terminal,) = bridges(app)
+            end = terminal._server
+            assert end is not None
+            while not end.unsent:
+                await page.send(b"x" * 50_000)
+                sent += 50_000
+                await asyncio.sleep(0)
+        assert bridges(app) == [terminal]
+        assert end.unsent
+        holds.may.set()
+        await until(lambda: not bridges(app), "it has ended")
+        assert holds.read == sent
 
 
 async def test_a_page_that_leaves_a_server_that_reads_nothing_is_remembered_for_a_while(
