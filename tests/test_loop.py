@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -264,6 +265,22 @@ async def test_the_lines_at_which_a_server_is(api: httpx.AsyncClient, begin: Sta
         await client.close()
     await watched_stop(api, server)
     assert (await api.get("/loop/lines", params={"server": server.name})).json() == {"items": [], "seen": 0, "of": 0}
+
+
+async def test_a_task_is_at_its_innermost_call_in_the_variants_file(api: httpx.AsyncClient, begin: Start) -> None:
+    async def waits() -> None:
+        await asyncio.sleep(60)  # here it is
+
+    async def serve(listener: socket.socket, options: object) -> None:
+        await waits()
+
+    server = await begin(serve)
+    while not (found := (await api.get("/loop/lines", params={"server": server.name})).json()["items"]):
+        await asyncio.sleep(0)
+    lines = Path(__file__).read_text().splitlines()
+    assert [(lines[one["line"] - 1].strip(), one["function"]) for one in found] == [
+        ("await asyncio.sleep(60)  # here it is", "waits")
+    ]
 
 
 async def test_the_line_at_which_a_thread_blocks(api: httpx.AsyncClient, begin: Start) -> None:

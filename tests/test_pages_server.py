@@ -11,6 +11,7 @@ import pytest
 
 from app.lifecycle import State
 from app.pages import source
+from app.settings import Settings
 from app.shapes.loop import PlaceShape
 from app.supervisor import Supervisor
 from tests.conftest import VARIANTS, Start
@@ -119,7 +120,7 @@ async def test_the_past_is_told_page_by_page(api: httpx.AsyncClient, watched: Su
 
 
 async def test_settings_are_changed(api: httpx.AsyncClient, begin: Start) -> None:
-    server = await begin("asyncio", name="mine")
+    server = await begin("asyncio", name="mine", max_connections=3)
     form = {"restart": "always", "backlog": "7", "max_connections": "", "idle_timeout": "2.5", "nodelay": "False"}
     answer = await api.post("/ui/servers/mine/change", data=form)
     assert (answer.status_code, answer.headers["location"]) == (303, "/ui/servers/mine#settings")
@@ -199,6 +200,27 @@ async def test_a_server_that_there_is_not(api: httpx.AsyncClient, path: str) -> 
     assert answer.status_code == 404
     assert "There is no server 'gone'." in unescape(answer.text)
     assert 'href="/"' in answer.text
+
+
+GUARDED = Settings.model_validate(
+    {"state": ":memory:", "token": "an owner's token", "viewer_token": "a viewer's token"}
+)
+
+
+@pytest.mark.parametrize("settings", [GUARDED])
+async def test_who_may_only_look_is_offered_nothing_to_change(api: httpx.AsyncClient, begin: Start) -> None:
+    await begin("asyncio", name="mine")
+    for token, offered in (("an owner's token", True), ("a viewer's token", False)):
+        api.headers["authorization"] = f"Bearer {token}"
+        for path, words in (
+            ("/ui/servers/mine", ('id="commands"', 'id="settings-form"')),
+            ("/ui/exceptions", ('id="clear"',)),
+        ):
+            page = (await api.get(path)).text
+            assert [one in page for one in words] == [offered] * len(words)
+            assert ("data-viewer" in page) == (not offered)
+    assert (await api.post("/ui/servers/mine/change", data={"backlog": "5"})).status_code == 403
+    assert (await api.post("/ui/exceptions/clear")).status_code == 403
 
 
 # Exceptions

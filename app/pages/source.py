@@ -31,7 +31,7 @@ def frames(traceback: str) -> Iterator[tuple[bool, str]]:
     """The traceback in pieces of whole lines, and of each whether it is a frame of a variant's own file."""
     own, piece = False, ""
     for line in traceback.splitlines(keepends=True):
-        begins = line.startswith("  File ") or not line.startswith("    ")
+        begins = not line.startswith("    ")
         now = _OWN.match(line) is not None if begins else own
         if now != own and piece:
             yield own, piece

@@ -8,7 +8,7 @@ export function frames(traceback) {
   const pieces = [];
   let own = false;
   for (const line of traceback.match(/[^\n]*\n|[^\n]+/g) ?? []) {
-    const begins = line.startsWith("  File ") || !line.startsWith("    ");
+    const begins = !line.startsWith("    ");
     const now = begins ? OWN.test(line) : own;
     if (pieces.length && now === own) pieces.at(-1).text += line;
     else pieces.push({own: now, text: line});

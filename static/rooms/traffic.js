@@ -8,10 +8,12 @@ class Traffic {
   /** Follow a feed: `rates(name)` has bytes a second, the latest last, for at most SECONDS. */
   follow(feed) {
     feed.follow((changes) => {
+      // What was sent while nobody was told of it is nobody's rate: the totals of a snapshot catch up within a second.
+      if (changes.snapshot) for (const room of this.#rooms.values()) room.known = false;
       for (const name of changes.servers) {
         const server = feed.servers.get(name);
         if (!server) this.#rooms.delete(name);
-        else if (!this.#rooms.has(name)) this.#rooms.set(name, {in: server.bytes_in, out: server.bytes_out, rates: []});
+        else if (!this.#rooms.has(name)) this.#rooms.set(name, {in: server.bytes_in, out: server.bytes_out, rates: [], known: false});
       }
     });
     let last = performance.now();
@@ -33,7 +35,8 @@ class Traffic {
   #book(room, {bytes_in, bytes_out}, passed) {
     // Totals begin anew with the app.
     const rate = (now, before) => (now >= before ? now - before : now) / passed;
-    room.rates.push({in: rate(bytes_in, room.in), out: rate(bytes_out, room.out)});
+    if (room.known) room.rates.push({in: rate(bytes_in, room.in), out: rate(bytes_out, room.out)});
+    room.known = true;
     room.in = bytes_in;
     room.out = bytes_out;
     if (room.rates.length > SECONDS) room.rates.shift();
