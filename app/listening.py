@@ -89,10 +89,9 @@ async def resolve(host: str) -> tuple[socket.AddressFamily, str]:
     try:
         return (await asyncio.wait_for(worker.ended, RESOLVE_SECONDS))[0]
     except TimeoutError:
-        reason = f"did not resolve within {RESOLVE_SECONDS:g} s"
+        raise Invalid(f"{host!r} did not resolve within {RESOLVE_SECONDS:g} s.", field="host") from None
     except (OSError, UnicodeError) as error:
-        reason = f"does not resolve ({error.args[-1]})"
-    raise Invalid(f"{host!r} {reason}.", field="host")
+        raise Invalid(f"{host!r} does not resolve ({error.args[-1]}).", field="host") from error
 
 
 async def listen(host: str, port: int, backlog: int, policy: Policy, holder_of: HolderOf) -> Listener:

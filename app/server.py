@@ -187,7 +187,7 @@ class Server:
             ]
             if moved and self.state not in AT_REST:
                 raise NotStopped(
-                    f"{' and '.join(moved)} can change only while the server is stopped; it is {self.state.value}.",
+                    f"{', '.join(moved)} can change only while the server is stopped; it is {self.state.value}.",
                     field=moved[0],
                     state=self.state.value,
                 )

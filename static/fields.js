@@ -19,7 +19,7 @@ export function blame(form, problem) {
   error.className = "wrong";
   error.id = `wrong-${input.name}`;
   error.setAttribute("role", "alert");
-  error.textContent = problem.detail;
+  error.textContent = problem.blame;
   input.after(error);
   input.setAttribute("aria-invalid", "true");
   input.setAttribute("aria-describedby", error.id);

@@ -39,7 +39,7 @@ function paint() {
 }
 
 const view = (one) => html`<div class="notice ${one.trouble ? "trouble" : ""}" role=${one.trouble ? "alert" : "status"}>
-  <p>${one.title ? html`<b>${one.title}.</b> ` : ""}${one.words}</p>
+  <p>${one.title ? html`<b>${one.title}</b> ` : ""}${one.words}</p>
   ${one.undo
     ? html`<button @click=${() => {
         dismiss(one);

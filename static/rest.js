@@ -10,6 +10,8 @@ export class Problem extends Error {
     this.kind = type.slice(type.lastIndexOf("/") + 1);
     this.title = said(title);
     this.detail = said(detail);
+    const wrong = rest.errors?.find((one) => one.field === rest.field);
+    this.blame = wrong ? said(wrong.message) : this.detail; // without the field's name, for beside the field
   }
 }
 

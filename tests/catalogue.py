@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ast
 import io
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,23 +19,28 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
 from app.errors import refusals
+from app.lifecycle import State
 from app.words import LANGUAGES, LOCALE, SENTENCE
 from servers import discover
 
 ROOT = Path(__file__).parent.parent
-METHODS = [
-    ("templates/**.html", "jinja2"),
-    ("static/vendor/**", "ignore"),
-    ("static/**.js", "javascript"),
-    ("app/**.py", "python"),
-]
-OPTIONS = {
-    "templates/**.html": {"trimmed": "true", "silent": "false"},
-    "static/**.js": {"parse_template_string": "true"},
-}
-KEYWORDS: dict[str, Any] = {"_": None, "n_": (1, 2), "gettext": None, "ngettext": (1, 2)}
+METHODS = [("templates/**.html", "jinja2"), ("app/**.py", "python")]
+OPTIONS = {"templates/**.html": {"trimmed": "true", "silent": "false"}}
+KEYWORDS: dict[str, Any] = {"_": None, "gettext": None, "ngettext": (1, 2)}
 
-SPEAKERS = {kind.__name__ for kind in refusals().values()} | {"note", "_note", "_move", "Exit", "Holder", "ValueError"}
+IN_SCRIPTS = re.compile(r'\b_\(\s*"((?:[^"\\]|\\.)*)"|\bn_\(\s*"((?:[^"\\]|\\.)*)",\s*"((?:[^"\\]|\\.)*)"')
+"""A message of a script. Babel's own extractor loses calls with an object among their arguments within templates."""
+
+SPEAKERS = {kind.__name__ for kind in refusals().values()} | {
+    "note",
+    "_note",
+    "_move",
+    "Exit",
+    "Holder",
+    "ValueError",
+    "refuse",
+    "_Refused",
+}
 """Calls whose literal arguments are sentences of the app's."""
 
 FOREIGN = [
@@ -51,10 +58,12 @@ FOREIGN = [
     "String should have at least {0} character",
     "String should have at least {0} characters",
     "String should have at most {0} characters",
-    "{0}: {1}",
+    "Give seconds, 0 to 3600.",
+    "this takes {0}",
+    "this takes none",
     "a client came from {0}",
 ]
-"""What the libraries say of a form's fields, how we put a field's name before it, and what variants log."""
+"""What the libraries say of a form's fields, and what stands elsewhere than in a call."""
 
 
 def wanted() -> Catalog:
@@ -63,6 +72,10 @@ def wanted() -> Catalog:
     found = extract_from_dir(str(ROOT), METHODS, OPTIONS, KEYWORDS, directory_filter=_ours)
     for file, line, message, _comments, context in found:
         catalogue.add(message, None, [(file, line)], context=context)
+    for path in scripts():
+        for one, first, second in IN_SCRIPTS.findall(path.read_text()):
+            message = json.loads(f'"{one or first}"')
+            catalogue.add((message, json.loads(f'"{second}"')) if second else message, None, [(str(path), 1)])
     for variant in discover().values():
         for text in (variant.title, variant.lesson):
             catalogue.add(text, None, [(f"servers/{variant.path.name}", 1)])
@@ -71,9 +84,14 @@ def wanted() -> Catalog:
     return catalogue
 
 
+def scripts() -> list[Path]:
+    """Ours, not the libraries'."""
+    return [path for path in sorted((ROOT / "static").rglob("*.js")) if "vendor" not in path.parts]
+
+
 def _ours(folder: str) -> bool:
     path = Path(folder)
-    return path == ROOT or path.relative_to(ROOT).parts[0] in {"app", "static", "templates"}
+    return path == ROOT or path.relative_to(ROOT).parts[0] in {"app", "templates"}
 
 
 def _sentences() -> Iterator[tuple[str, int, str]]:
@@ -85,8 +103,10 @@ def _sentences() -> Iterator[tuple[str, int, str]]:
             if isinstance(node, ast.Call) and _name(node.func) in SPEAKERS:
                 for argument in node.args:
                     for sentence in _literals(argument):
-                        if " " in sentence.strip() and any(map(str.isalpha, sentence)):
+                        if any(map(str.isalpha, sentence)) and (" " in sentence or _name(node.func) == "_move"):
                             yield file, node.lineno, sentence
+    for state in State:
+        yield "app/lifecycle.py", 1, state.value
     for sentence in FOREIGN:
         yield "tests/catalogue.py", 1, sentence
 
@@ -154,7 +174,7 @@ def main() -> None:
                 )
             ]
             (LOCALE / f"{language}.po").write_text("".join(kept))
-            missing = [message for message in catalogue if message.id and not message.string]
+            missing = [message for message in catalogue if message.id and not any(message.string or "")]
             print(f"{language}: {len(catalogue)} messages, {len(missing)} to be translated")  # noqa: T201
 
 

@@ -36,7 +36,7 @@ def test_a_newcomer_starts_stops_and_removes_a_server(page: Page) -> None:
     live(page)
     form = page.get_by_role("form", name="Start a server")
     form.get_by_label("Variant").select_option("blocking")
-    expect(form).to_contain_text("Many clients, one at a time.")
+    expect(form).to_contain_text("Many clients, one at a time")
     form.get_by_text("More settings").click()
     form.get_by_label("Name").fill("first")
     form.get_by_role("button", name="Start").click()

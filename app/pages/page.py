@@ -56,6 +56,12 @@ def _said(context: Context, sentence: str) -> str:
     return words.said(sentence)
 
 
+def _blame(refusal: Refusal) -> str:
+    """What is wrong, without the name of the field that it is said beside."""
+    errors = refusal.extra.get("errors")
+    return str(errors[0]["message"] if errors else refusal.detail)
+
+
 environment = Environment(
     loader=FileSystemLoader(ROOT / "templates"),
     autoescape=True,
@@ -65,7 +71,7 @@ environment = Environment(
     extensions=["jinja2.ext.i18n"],
 )
 environment.install_gettext_callables(_gettext, _ngettext, newstyle=True)  # type: ignore[attr-defined]  # the extension's
-environment.filters.update(figures.FILTERS | {"span": _span, "said": _said, "address": show})
+environment.filters.update(figures.FILTERS | {"span": _span, "said": _said, "blame": _blame, "address": show})
 
 
 def prepare() -> None:

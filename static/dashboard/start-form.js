@@ -10,7 +10,7 @@ export function followStartForm(form) {
   lesson.replaceChildren();
   const tell = () => {
     const {title, lesson: words} = variant.selectedOptions[0].dataset;
-    render(html`<b>${title}.</b> ${words}`, lesson);
+    render(html`<b>${title}</b> ${words}`, lesson);
   };
   const send = (event) => {
     event.preventDefault();

@@ -61,4 +61,4 @@ export function followSource(place, feed, name) {
 const sum = ({tasks, threads}) => tasks + threads;
 
 const words = ({tasks, threads}) =>
-  threads ? n_("a thread is here", "%(n)s threads are here", threads, {n: grouped(threads)}) : n_("a task waits here", "%(n)s tasks wait here", tasks, {n: grouped(tasks)});
+  threads ? n_("one thread is here", "%(n)s threads are here", threads, {n: grouped(threads)}) : n_("one task waits here", "%(n)s tasks wait here", tasks, {n: grouped(tasks)});
