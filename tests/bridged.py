@@ -170,6 +170,20 @@ async def bare(port: int, name: str, protocol: str | None = None, buffer: int = 
         yield sock
 
 
+def frames_of(told: bytes) -> list[tuple[int, bytes]]:
+    """What a server sent, as first bytes and payloads; what is not whole at the end is left out."""
+    found, at = [], 0
+    while at + 2 <= len(told):
+        short = told[at + 1]
+        start = at + {126: 4, 127: 10}.get(short, 2)
+        size = int.from_bytes(told[at + 2 : start], "big") if short > 125 else short
+        if start + size > len(told):
+            break
+        found.append((told[at], told[start : start + size]))
+        at = start + size
+    return found
+
+
 async def everything(sock: socket.socket, until: bytes | None = None) -> bytes:
     """What comes until the other side closes or resets, or has said this."""
     loop, received = asyncio.get_running_loop(), bytearray()

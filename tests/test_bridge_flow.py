@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from app import bridge, page_end, patience, server_end
 from app.bridge import CAP, CREDIT, Bridge
 from app.patience import Patience
-from tests.bridged import V1, Page, bare, bridges, masked, served
+from tests.bridged import V1, Page, bare, bridges, everything, frames_of, masked, served
 from tests.conftest import Start
 from tests.helpers import PATIENCE, settled, until
 
@@ -72,6 +72,12 @@ class Holds:
             while data := await loop.sock_recv(connection, 65536):
                 self.read += len(data)
         await asyncio.Event().wait()
+
+
+async def settled_loop() -> None:
+    """Let the loop turn until what is ready has been dealt with."""
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 def kept(terminal: Bridge) -> int:
@@ -163,17 +169,31 @@ async def test_what_comes_while_a_send_is_under_way_is_joined(app: FastAPI, begi
         async with asyncio.timeout(PATIENCE):
             while sum(frames) < count * CHUNK:
                 received += await loop.sock_recv(sock, 1 << 20)
-                while len(received) >= 10:
-                    short = received[1]
-                    start = {126: 4, 127: 10}.get(short, 2)
-                    size = int.from_bytes(received[2:start], "big") if short > 125 else short
-                    if len(received) < start + size:
-                        break
-                    frames.append(size)
-                    del received[: start + size]
+                frames = [len(payload) for _, payload in frames_of(bytes(received))]
         assert sum(frames) == count * CHUNK
         assert max(frames) <= CAP
         assert max(frames) > 10 * CHUNK
+
+
+async def test_what_was_joined_comes_before_the_end(
+    app: FastAPI, begin: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bridge, "CREDIT", 1 << 40)
+    server = await begin(sends_on_demand)
+    loop = asyncio.get_running_loop()
+    async with served(app) as port, bare(port, server.name, V1, buffer=4096) as sock:
+        asked = 0
+        while not (bridges(app) and bridges(app)[0]._joined):
+            await loop.sock_sendall(sock, masked(b"x"))
+            asked += 1
+            await until(lambda: server.traffic.bytes_out == asked * CHUNK, "it was answered")  # noqa: B023
+            await settled_loop()
+        await loop.sock_sendall(sock, masked(b'{"type":"eof"}', 0x81))
+        (terminal,) = bridges(app)
+        await until(lambda: terminal._server_ended, "the server has ended")
+        told = frames_of(await everything(sock, until=b"Both ends are done."))
+        assert sum(len(payload) for first, payload in told if first == 0x82) == asked * CHUNK
+        assert told[-1][1][:2] == b"\x03\xe8"
 
 
 @pytest.mark.parametrize("protocol", [None, V1], ids=["raw", "v1"])
@@ -227,8 +247,7 @@ async def test_answers_that_are_not_taken_are_not_piled_up(app: FastAPI, begin: 
         await until(lambda: bridges(app) and bridges(app)[0].page._choked, "it is not read from any more")
         (terminal,) = bridges(app)
         before = kept(terminal)
-        for _ in range(50):
-            await asyncio.sleep(0)
+        await settled_loop()
         assert kept(terminal) == before < 5_000_000
         sending.cancel()
         await asyncio.wait({sending})
