@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.conftest import Program
 from tests.helpers import PATIENCE
@@ -59,11 +60,20 @@ class Deck:
         self.program.end()
 
 
-@pytest.fixture
-def deck() -> Iterator[Deck]:
+@pytest.fixture(scope="module")
+def one_deck() -> Iterator[Deck]:
     made = Deck()
     yield made
     made.end()
+
+
+@pytest.fixture
+def deck(one_deck: Deck) -> Iterator[Deck]:
+    """One app for all tests of a file, with no server and no exception at first."""
+    yield one_deck
+    for server in one_deck.rest.get("/servers").json()["items"]:
+        one_deck.rest.delete(f"/servers/{server['name']}")
+    one_deck.rest.delete("/exceptions")
 
 
 @pytest.fixture
@@ -93,7 +103,7 @@ def open_context(browser: Browser, deck: Deck, complaints: list[str], **options:
 
 @pytest.fixture(params=["light", "dark"])
 def page(request: pytest.FixtureRequest, browser: Browser, deck: Deck, complaints: list[str]) -> Iterator[Page]:
-    """In a theme, which a test may fix with ``@pytest.mark.parametrize("page", ["light"], indirect=True)``."""
+    """In either theme; ``light`` marks what needs only one."""
     context = open_context(browser, deck, complaints, color_scheme=request.param)
     yield context.new_page()
     context.close()
@@ -106,6 +116,25 @@ def eventually(holds: Callable[[], object], what: Callable[[], str]) -> None:
     while not holds():
         if time.monotonic() > deadline:
             raise AssertionError(what())
+
+
+light = pytest.mark.parametrize("page", ["light"], indirect=True)
+"""For what looks the same in every theme."""
+
+
+def live(page: Page, path: str = "/") -> Page:
+    """Go there, and wait until the page hears from the app."""
+    page.goto(path)
+    expect(page.locator("#live")).to_have_attribute("data-status", "live")
+    return page
+
+
+def refused(complaints: list[str], most: int) -> None:
+    """The browser complains of each refused call; those were meant."""
+    told = [one for one in complaints if re.search(r"status of 4\d\d", one)]
+    assert 0 < len(told) <= most
+    for one in told:
+        complaints.remove(one)
 
 
 def serious(page: Page) -> list[str]:

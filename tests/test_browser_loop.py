@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import socket
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,34 +12,22 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browsing import Deck, browser, complaints, eventually, open_context, page, serious
+from tests.browsing import (
+    Deck,
+    browser,
+    complaints,
+    deck,
+    eventually,
+    light,
+    live,
+    one_deck,
+    open_context,
+    page,
+    serious,
+)
 from tests.conftest import Program
 
-__all__ = ["browser", "complaints", "page"]
-
-light = pytest.mark.parametrize("page", ["light"], indirect=True)
-
-
-@pytest.fixture(scope="module")
-def one_deck() -> Iterator[Deck]:
-    made = Deck()
-    yield made
-    made.end()
-
-
-@pytest.fixture
-def deck(one_deck: Deck) -> Iterator[Deck]:
-    """The same app for all tests, with no server and no exception at first."""
-    yield one_deck
-    for server in one_deck.rest.get("/servers").json()["items"]:
-        one_deck.rest.delete(f"/servers/{server['name']}")
-    one_deck.rest.delete("/exceptions")
-
-
-def live(page: Page, path: str) -> Page:
-    page.goto(path)
-    expect(page.locator("#live")).to_have_attribute("data-status", "live")
-    return page
+__all__ = ["browser", "complaints", "deck", "one_deck", "page"]
 
 
 def boom(server: dict[str, object]) -> None:

@@ -10,28 +10,24 @@ from contextlib import ExitStack
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browsing import Deck, browser, complaints, eventually, open_context, page, serious
+from tests.browsing import (
+    Deck,
+    browser,
+    complaints,
+    deck,
+    eventually,
+    light,
+    live,
+    one_deck,
+    open_context,
+    page,
+    refused,
+    serious,
+)
 
-__all__ = ["browser", "complaints", "page"]
+__all__ = ["browser", "complaints", "deck", "one_deck", "page"]
 
-light = pytest.mark.parametrize("page", ["light"], indirect=True)
 EVIL = b"<img src=x onerror=document.title='run'><b>bold</b>"
-
-
-@pytest.fixture(scope="module")
-def one_deck() -> Iterator[Deck]:
-    made = Deck()
-    yield made
-    made.end()
-
-
-@pytest.fixture
-def deck(one_deck: Deck) -> Iterator[Deck]:
-    """The same app for all tests, with no server at first."""
-    yield one_deck
-    for server in one_deck.rest.get("/servers").json()["items"]:
-        one_deck.rest.delete(f"/servers/{server['name']}")
-    one_deck.rest.delete("/exceptions")
 
 
 @pytest.fixture
@@ -57,23 +53,8 @@ def at(client: socket.socket) -> str:
     return f"{host}:{port}"
 
 
-def live(page: Page, path: str = "/ui/servers/mine") -> Page:
-    """Go there, and wait until the page hears from the app."""
-    page.goto(path)
-    expect(page.locator("#live")).to_have_attribute("data-status", "live")
-    return page
-
-
 def row(page: Page, client: socket.socket) -> Locator:
     return page.locator("#sheet tbody tr").filter(has_text=at(client))
-
-
-def refused(complaints: list[str], most: int = 1) -> None:
-    """The browser tells of each refused call; those were meant."""
-    told = [one for one in complaints if re.search(r"status of 4\d\d", one)]
-    assert 0 < len(told) <= most, complaints
-    for one in told:
-        complaints.remove(one)
 
 
 def marked(page: Page) -> list[str]:

@@ -13,12 +13,22 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browsing import Deck, browser, complaints, eventually, open_context, page, serious
+from tests.browsing import (
+    Deck,
+    browser,
+    complaints,
+    deck,
+    eventually,
+    light,
+    one_deck,
+    open_context,
+    page,
+    serious,
+)
 from tests.conftest import Program
 
-__all__ = ["browser", "complaints", "page"]
+__all__ = ["browser", "complaints", "deck", "one_deck", "page"]
 
-light = pytest.mark.parametrize("page", ["light"], indirect=True)
 
 PASTE = """(field, text) => {
   const data = new DataTransfer();
@@ -75,21 +85,6 @@ def recording(page: Page, terminal: Locator) -> list[dict[str, Any]]:
 def sent(deck: Deck, server: str, count: int) -> None:
     """Wait until the server has got so many bytes, and no more."""
     eventually(lambda: deck.server(server)["bytes_in"] == count, lambda: f"not {count} bytes: {deck.server(server)}")
-
-
-@pytest.fixture(scope="module")
-def one_deck() -> Iterator[Deck]:
-    made = Deck()
-    yield made
-    made.end()
-
-
-@pytest.fixture
-def deck(one_deck: Deck) -> Iterator[Deck]:
-    """The same app for all tests, with no server at first."""
-    yield one_deck
-    for server in one_deck.rest.get("/servers").json()["items"]:
-        one_deck.rest.delete(f"/servers/{server['name']}")
 
 
 @pytest.fixture
