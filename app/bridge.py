@@ -227,6 +227,9 @@ class Bridge:
 
     def _expected_more(self) -> None:
         self._half_open = None
+        stuck = self._outstanding >= CREDIT and self._server is not None and self._server.unsent > MOST_AHEAD
+        if not (self._server_ended or stuck):
+            return
         if self._stirred:
             self._expect_more()
         else:

@@ -129,6 +129,19 @@ async def test_credit_that_lies_too_far_behind_ends_it(
         await sending
 
 
+async def test_who_was_too_far_ahead_once_may_be_quiet_later(
+    app: FastAPI, begin: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bridge, "SECONDS_HALF_OPEN", 0.1)
+    server = await begin("asyncio")
+    async with served(app) as port, Page.v1(port, server.name) as page:
+        (terminal,) = bridges(app)
+        terminal._expect_more()  # as when it was
+        await until(lambda: terminal._half_open is None, "the time is over")
+        await page.send(b"still here")
+        assert await page.receive(10) == b"still here"
+
+
 async def test_without_credit_no_more_is_sent_than_agreed_and_with_it_it_goes_on(app: FastAPI, begin: Start) -> None:
     server = await begin(floods)
     async with served(app) as port, Page.v1(port, server.name) as page:
