@@ -35,7 +35,7 @@ def words_of(page: str) -> str:
 async def test_it_says_who_the_server_is_and_how_it_fares(api: httpx.AsyncClient, begin: Start) -> None:
     server = await begin("blocking", name="mine")
     page = await text_of(api, "/ui/servers/mine")
-    assert "mine Many clients, one at a time variant blocking , on a thread of its own" in page
+    assert "mine Many clients, one at a time variant blocking · on a thread of its own" in page
     assert re.search(rf"running \d s 127.0.0.1:{server.spec.port} task server:mine", page)
     assert "waiting 0 inside 0 at most at once 0 let in so far 0 turned away 0 bytes in 0 B bytes out 0 B" in page
     assert "Nobody waits." in page
@@ -92,7 +92,7 @@ async def test_the_line_where_it_is_is_marked_in_its_source(api: httpx.AsyncClie
     marked = {words_of(line).strip() for line in re.findall(r'<li id="L\d+"[^>]*class="is-here">.*', page)}
     assert marked == {
         "while data := await loop . sock_recv ( connection , options . recv_size ): 2 tasks wait here",
-        "connection , address = await loop . sock_accept ( listener ) a task waits here",
+        "connection , address = await loop . sock_accept ( listener ) one task waits here",
     }
 
 
@@ -141,7 +141,7 @@ async def test_what_is_wrong_is_said_beside_the_field_and_what_was_typed_is_kept
     assert answer.status_code == 422
     assert re.search(
         r'name="backlog" value="many"[^>]*aria-invalid="true" aria-describedby="wrong-backlog">'
-        r'<span class="wrong" id="wrong-backlog" role="alert">backlog: Input',
+        r'<span class="wrong" id="wrong-backlog" role="alert">Input',
         answer.text,
     )
     assert 'name="recv_size" value="5"' in answer.text
