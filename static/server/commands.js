@@ -15,12 +15,15 @@ export function followCommands(place, feed, name) {
     busyWhile(event.submitter, command(form, name, event.submitter.value));
   };
   form.addEventListener("submit", send);
-  let painted = null;
+  // The template's buttons stay until others are due: somebody may be typing already.
+  let painted = form.querySelector("[value=stop]") !== null;
+  let ours = false;
   const unfollow = feed.follow(() => {
     const server = feed.servers.get(name);
     const alive = server && ALIVE.has(server.state);
     if (!server || alive === painted) return;
-    if (painted === null) form.replaceChildren();
+    if (!ours) form.replaceChildren();
+    ours = true;
     painted = alive;
     render(buttons(name, alive), form);
   });
