@@ -18,9 +18,9 @@ from collections.abc import Callable
 from typing import Any
 
 from app.frames import HEAD, head
-from app.language import MAKES_NO_SENSE, Code, Verdict, heard, said
 from app.page_end import PageEnd
 from app.server_end import INBOX, ServerEnd
+from app.subprotocol import MAKES_NO_SENSE, Code, Verdict, heard, said
 
 CAP = CREDIT = MOST_UNSENT = 262_144
 MOST_AHEAD = 16 * 1_048_576

@@ -11,12 +11,12 @@ from contextvars import copy_context
 
 from app import descriptors
 from app.bridge import Bridge
-from app.language import Code, Verdict
 from app.listening import show
 from app.page_end import HandOver
 from app.roster import Client
 from app.server import Server
 from app.server_end import ServerEnd
+from app.subprotocol import Code, Verdict
 from app.supervisor import Supervisor
 
 log = logging.getLogger("echodeck.terminals")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter, WebSocket
 
-from app.language import RAW, V1
 from app.page_end import hand_over_of
+from app.subprotocol import RAW, V1
 from app.supervisor import Supervisor
 from app.terminals import Terminals
 
