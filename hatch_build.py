@@ -16,7 +16,6 @@ FILES = {
     ),
     "swagger-ui": ("swagger-ui-dist", ("swagger-ui.css", "swagger-ui-bundle.js", "LICENSE", "NOTICE")),
     "uplot": ("uplot", ("dist/uPlot.esm.js", "dist/uPlot.min.css", "LICENSE")),
-    "virtual-core": ("@tanstack/virtual-core", ("dist/esm/*.js", "LICENSE")),
     "xterm": ("@xterm/xterm", ("lib/xterm.mjs", "css/xterm.css", "LICENSE")),
     "xterm-addon-fit": ("@xterm/addon-fit", ("lib/addon-fit.mjs", "LICENSE")),
 }

@@ -160,8 +160,8 @@ def test_every_module_a_script_imports_is_there() -> None:
 
 def test_every_stylesheet_and_module_is_used() -> None:
     static = ROOT / "static"
-    code = "\n".join(path.read_text() for folder in ("templates", "static") for path in (ROOT / folder).rglob("*.*")
-                     if "vendor" not in path.parts and path.suffix in {".html", ".js"})  # fmt: skip
+    code = "\n".join(path.read_text() for folder in ("templates", "static", "app/pages") for path in (ROOT / folder).rglob("*.*")
+                     if "vendor" not in path.parts and path.suffix in {".html", ".js", ".py"})  # fmt: skip
     for path in static.rglob("*"):
         if path.suffix in {".js", ".css"} and "vendor" not in path.parts:
             assert f"{path.parent.name}/{path.name}" in code or f"./{path.name}" in code, path

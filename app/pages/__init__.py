@@ -2,12 +2,12 @@
 
 from fastapi import APIRouter
 
-from app.pages import dashboard, exceptions, loop, server, visitor
+from app.pages import dashboard, exceptions, loop, server, style, visitor
 from app.pages.page import ROOT, prepare
 from app.pages.visitor import login_page
 
 __all__ = ["ROOT", "login_page", "prepare", "router"]
 
 router = APIRouter()
-for _page in (server, dashboard, exceptions, loop, visitor):  # a server's own forms before those of any
+for _page in (server, dashboard, exceptions, loop, style, visitor):  # a server's own forms before those of any
     router.include_router(_page.router)

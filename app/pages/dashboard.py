@@ -27,13 +27,15 @@ DEFAULTS = {"variant": "asyncio", "port": "", "name": "", "host": "127.0.0.1"} |
 """The form's fields, as text."""
 
 LATEST = 12
-PAINTED = 60
-"""Servers that are painted in full. Of further ones it is the name and the state, until somebody looks at them."""
+PAINTED, IN_SHORT = 60, 60
+"""Servers that are painted in full, and then those of which it is the name and the state. Of further ones the script is
+told the names: a browser needs half a second for a thousand rows, and nobody looks at the last ones first."""
 
 
 @router.get("/")
-async def show_dashboard(request: Request) -> Response:
-    return await dashboard(request)
+async def show_dashboard(request: Request, whole: bool = False) -> Response:
+    """``whole``: for who has no script, every server."""
+    return await dashboard(request, whole=whole)
 
 
 @router.get("/docs")
@@ -70,7 +72,11 @@ async def act(request: Request, name: str, action: str) -> Response:
 
 
 async def dashboard(
-    request: Request, status: int = 200, problem: Refusal | None = None, form: dict[str, str] | None = None
+    request: Request,
+    status: int = 200,
+    problem: Refusal | None = None,
+    form: dict[str, str] | None = None,
+    whole: bool = False,
 ) -> Response:
     found = supervisor(request)
     servers = found.servers()
@@ -78,7 +84,8 @@ async def dashboard(
         "variants": list(found.variants.values()),
         "titles": {variant.name: variant.title for variant in found.variants.values()},
         "servers": [ServerShape.of(server) for server in servers[:PAINTED]],
-        "others": servers[PAINTED:],
+        "others": servers[PAINTED:] if whole else servers[PAINTED : PAINTED + IN_SHORT],
+        "further": [] if whole else [server.name for server in servers[PAINTED + IN_SHORT :]],
         "latest": found.chronicle.entries()[:LATEST],
         "exceptions": _latest_exceptions(request),
         "problem": problem,

@@ -9,6 +9,8 @@ import {followLately} from "./lately.js";
 import {followStartForm} from "./start-form.js";
 import {followWalkOffer} from "./walk-offer.js";
 
+const AT_ONCE = 60;
+
 export function mount(main, feed) {
   const list = main.querySelector("#rooms");
   const titles = titlesOf(main);
@@ -30,6 +32,10 @@ export function mount(main, feed) {
 
   feed.want(["servers", "loop", "exceptions", "journal"]);
   let latest = new Map();
+  // Named by the template, to be given rows a few at a time once it is told what they are; in this order.
+  const further = JSON.parse(main.querySelector("#further")?.textContent ?? "[]");
+  const awaited = new Set(further);
+  let building = 0;
   const ends = [
     feed.follow((changes) => {
       const touched = new Set(changes.servers);
@@ -40,6 +46,7 @@ export function mount(main, feed) {
           if (server) touched.add(server);
         }
       }
+      if (changes.snapshot) build();
       if (!touched.size) return;
       for (const name of touched) hear(name);
       main.querySelector("#no-servers").hidden = feed.servers.size > 0;
@@ -52,6 +59,7 @@ export function mount(main, feed) {
   const sparks = setInterval(() => document.hidden || paintSparks(rooms), 1000);
   return () => {
     clearInterval(sparks);
+    clearTimeout(building);
     looks.disconnect();
     for (const end of ends) end();
   };
@@ -64,6 +72,15 @@ export function mount(main, feed) {
     return room;
   }
 
+  function build() {
+    for (const name of further.splice(0, AT_ONCE)) {
+      awaited.delete(name);
+      if (feed.servers.has(name)) hear(name);
+    }
+    if (further.length) building = setTimeout(build, 0);
+    find();
+  }
+
   function hear(name) {
     const server = feed.servers.get(name);
     if (!server) {
@@ -73,6 +90,7 @@ export function mount(main, feed) {
       rooms.delete(name);
       return;
     }
+    if (awaited.has(name)) return;
     const room = rooms.get(name) ?? enter(name, newRow(name, list));
     room.due = true;
     if (room.near) paint(name);
@@ -97,6 +115,12 @@ function newRow(name, list) {
   element.className = "room";
   element.id = `server-${name}`;
   element.dataset.server = name;
+  // Enough to be found and read, until it is looked at.
+  const link = document.createElement("a");
+  link.href = `/ui/servers/${name}`;
+  link.translate = false;
+  link.textContent = name;
+  element.append(link);
   list.append(element);
   return element;
 }
