@@ -22,6 +22,8 @@ ROOT = Path(__file__).parent.parent
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 SERIOUS = {"serious", "critical"}
 
+expect.set_options(timeout=2_000 * PATIENCE)  # ms; a machine with much else to do is no reason to fail
+
 # The violations of the content security policy that the page's own scripts would not tell of.
 TELL_VIOLATIONS = """
 document.addEventListener("securitypolicyviolation", (event) =>

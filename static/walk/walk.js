@@ -29,15 +29,19 @@ export async function resumeWalk() {
 export const stepReached = () => progress()?.step ?? 0;
 
 async function enter({step, task}) {
-  where = {step, task, on: true};
+  const mine = (where = {step, task, on: true});
   name = start = now = null;
   remember(where);
   show();
   document.dispatchEvent(new Event("walk"));
   if (step === STEPS.length) return;
   try {
-    name = await begin(`walk-${STEPS[step].variant}`, STEPS[step].variant, task);
+    const begun = await begin(`walk-${STEPS[step].variant}`, STEPS[step].variant, task);
+    if (where !== mine) return; // somebody went on, or left, before it ran
+    start = begun;
+    name = begun.name;
   } catch (problem) {
+    if (where !== mine) return;
     tellProblem(problem);
     leave();
     return;
@@ -47,14 +51,14 @@ async function enter({step, task}) {
   await look();
 }
 
-/** The step's server, running; one that has ended is started again unless the tasks to come want it so. */
+/** The step's server as it is once it runs, before anybody can have done the task; one that has ended is started again
+ * unless every task is done. */
 async function begin(wanted, variant, task) {
   const servers = await call("GET", "/servers");
   const there = servers.items.find((server) => server.name === wanted);
-  if (!there) return (await call("POST", "/servers", {variant, name: wanted, port: 0, restart: "never"})).name;
+  if (!there) return call("POST", "/servers", {variant, name: wanted, port: 0, restart: "never"});
   const done = task >= STEPS[where.step].tasks.length;
-  if (there.state !== "running" && !done) await call("POST", serverPath(wanted, "start"));
-  return wanted;
+  return there.state === "running" || done ? there : call("POST", serverPath(wanted, "start"));
 }
 
 async function look() {
@@ -70,7 +74,6 @@ async function look() {
   }
   if (of !== name || !where?.on) return;
   const {tasks} = STEPS[where.step];
-  start ??= now;
   if (where.task < tasks.length && tasks[where.task].done(now, start)) {
     where.task += 1;
     start = now;
