@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Coroutine
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
 import uvicorn
@@ -96,6 +96,14 @@ def run_to_the_end(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]
             if task.done() or pressed:
                 raise
             log.error("a task tried to end the app with %r", reason)
+            reason.with_traceback(_own_part(reason.__traceback__))
+
+
+def _own_part(traceback: TracebackType | None) -> TracebackType | None:
+    """Without the loop's frames, which hold the task: in that circle nobody would learn soon that it is forgotten."""
+    while traceback and traceback.tb_frame.f_globals.get("__name__", "").startswith(("asyncio.", __name__)):
+        traceback = traceback.tb_next
+    return traceback
 
 
 _PYTHONS_OWN = (signal.default_int_handler, signal.SIG_DFL)
