@@ -1,4 +1,7 @@
-"""Brings the front-end packages from npm into static/vendor/ when a wheel, an editable one too, is built."""
+"""Brings the front-end packages from npm into static/vendor/ when a wheel, an editable one too, is built.
+
+A wheel that is no editable one gets what lies elsewhere in it than in a checkout.
+"""
 
 import os
 import shutil
@@ -21,13 +24,27 @@ FILES = {
 }
 """By the folder's name in static/vendor/: the package, and what of it the page loads."""
 
+INSTALLED = {
+    "echodeck.py": "echodeck/__init__.py",
+    "app/__main__.py": "echodeck/__main__.py",
+    "app/py.typed": "echodeck/py.typed",
+    "templates": "echodeck/_house/app/templates",
+    "static": "echodeck/_house/app/static",
+}
 
-class VendorHook(BuildHookInterface):
-    """Does nothing while what is there came from the present lock file."""
 
+class Hook(BuildHookInterface):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if self.target_name != "wheel":
             return
+        if version == "standard":
+            build_data["force_include"] |= {
+                str(Path(self.root) / source): target for source, target in INSTALLED.items()
+            }
+        self.bring_vendor()
+
+    def bring_vendor(self) -> None:
+        """Does nothing while what is there came from the present lock file."""
         root = Path(self.root)
         lock = (root / "package-lock.json").read_text()
         vendor = root / "static" / "vendor"
@@ -45,7 +62,10 @@ class VendorHook(BuildHookInterface):
         shutil.rmtree(vendor, ignore_errors=True)
         for name, (package, files) in FILES.items():
             source = root / "node_modules" / package
-            for file in (found for pattern in files for found in sorted(source.glob(pattern))):
+            found = {pattern: sorted(source.glob(pattern)) for pattern in files}
+            if gone := [pattern for pattern, matches in found.items() if not matches]:
+                raise RuntimeError(f"{package} no longer has {', '.join(gone)}, which the page loads")
+            for file in (match for matches in found.values() for match in matches):
                 target = vendor / name / file.relative_to(source)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(file, target)

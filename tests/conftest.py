@@ -25,6 +25,8 @@ from app.store import Store
 from app.supervisor import Supervisor
 from servers import Variant, Wire, discover
 
+pytest_plugins = ["tests.browsing"]
+
 VARIANTS = discover()
 
 Start = Callable[..., Awaitable[Server]]

@@ -11,23 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browsing import (
-    Deck,
-    browser,
-    complaints,
-    deck,
-    eventually,
-    light,
-    live,
-    one_deck,
-    open_context,
-    page,
-    refused,
-    serious,
-)
+from tests.browsing import Deck, eventually, light, live, open_context, refused, serious
 from tests.conftest import Program
-
-__all__ = ["browser", "complaints", "deck", "one_deck", "page"]
 
 
 def connect(port: int, data: bytes = b"") -> socket.socket:

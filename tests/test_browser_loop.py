@@ -12,22 +12,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browsing import (
-    Deck,
-    browser,
-    complaints,
-    deck,
-    eventually,
-    light,
-    live,
-    one_deck,
-    open_context,
-    page,
-    serious,
-)
+from tests.browsing import Deck, eventually, light, live, open_context, serious
 from tests.conftest import Program
-
-__all__ = ["browser", "complaints", "deck", "one_deck", "page"]
 
 
 def boom(server: dict[str, object]) -> None:

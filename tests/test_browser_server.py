@@ -10,22 +10,7 @@ from contextlib import ExitStack
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browsing import (
-    Deck,
-    browser,
-    complaints,
-    deck,
-    eventually,
-    light,
-    live,
-    one_deck,
-    open_context,
-    page,
-    refused,
-    serious,
-)
-
-__all__ = ["browser", "complaints", "deck", "one_deck", "page"]
+from tests.browsing import Deck, eventually, light, live, open_context, refused, serious
 
 MINE = "/ui/servers/mine"
 EVIL = b"<img src=x onerror=document.title='run'><b>bold</b>"

@@ -13,22 +13,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browsing import (
-    Deck,
-    browser,
-    complaints,
-    deck,
-    eventually,
-    light,
-    one_deck,
-    open_context,
-    page,
-    serious,
-)
+from tests.browsing import Deck, eventually, light, open_context, serious
 from tests.conftest import Program
-
-__all__ = ["browser", "complaints", "deck", "one_deck", "page"]
-
 
 PASTE = """(field, text) => {
   const data = new DataTransfer();

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import httpx
-from playwright.sync_api import Browser, sync_playwright
 from rich.console import Console
 from rich.progress import track
+
+from tests.browsing import chromium
 
 SERVERS = 1000
 BUSY = 500
@@ -21,16 +19,6 @@ SECONDS = 10.0
 ROUNDS = 7
 PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0"
 console = Console()
-
-
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-background-networking"]
-        )
-        yield browser
-        browser.close()
 
 
 def first_paint(api: httpx.Client, pid: int) -> None:
