@@ -1,0 +1,1 @@
+"""The words of the command line, one file for those that belong together; all but ``serve`` are clients of REST."""

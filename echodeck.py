@@ -1,0 +1,315 @@
+"""Echodeck for other programs: REST as a typed client, and real echo servers for tests.
+
+    with echodeck.running() as deck:  # an app of its own, in a process of its own
+        server = deck.create("asyncio", idle_timeout=5)
+        socket.create_connection(server.address)
+        print(deck.connections(server.name))
+
+    deck = echodeck.Client("http://127.0.0.1:8000")  # one that runs already
+
+With pytest there is nothing to import: a test that takes ``echo_server`` has one (``pytest_echodeck``).
+Shapes are those of REST, with the same names; times are aware, in UTC.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Self, TypeVar
+from urllib.parse import quote, urlsplit
+
+import httpx
+from httpx_sse import connect_sse
+from pydantic import BaseModel, ConfigDict
+
+HERE = Path(__file__).parent
+HOUSE = HERE / "_house"
+"""Where an installed package keeps the app, so that its modules are in nobody else's way; a checkout has it here."""
+
+SECONDS_TO_CONNECT = 5.0
+SECONDS_TO_ANSWER = 30.0
+SECONDS_TO_END = 10.0
+SILENCE = 60.0
+"""Seconds without a line after which a feed is taken for lost; the app says something every 15 s."""
+
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+
+class Refused(Exception):
+    """The app said no: ``status`` of HTTP, ``name`` of the refusal such as ``port-taken``, and what else it told."""
+
+    def __init__(self, status: int, name: str, detail: str, more: Mapping[str, Any]) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.name = name
+        self.detail = detail
+        self.more = more
+
+
+class Unreachable(Exception):
+    """There is no app, or it went away, or something else answers there."""
+
+
+class Told(BaseModel):
+    """What the app told; fields of a later version are kept."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class Variant(Told):
+    name: str
+    step: int | None
+    title: str
+    lesson: str
+    runs_on: Literal["loop", "thread"]
+    clients: str
+    answers: str
+
+
+class Counts(Told):
+    open: int
+    total: int
+    waiting: int
+    peak: int
+    turned_away: int
+
+
+class Exit(Told):
+    at: datetime
+    reason: str
+    message: str
+
+
+class Server(Told):
+    """One server as it was when the app was asked."""
+
+    name: str
+    variant: str
+    host: str
+    port: int
+    state: str
+    desired: Literal["running", "stopped"]
+    since: datetime
+    runs_on: Literal["loop", "thread"]
+    task: str | None
+    restarts: int
+    connections: Counts
+    bytes_in: int
+    bytes_out: int
+    exceptions: int
+    loop_share: float | None
+    cpu_seconds: float | None
+    exit: Exit | None
+    spec: dict[str, Any]
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """What a client on the same machine connects to."""
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host), self.port  # noqa: S104  # compared with
+
+
+class Connection(Told):
+    id: str
+    server: str
+    peer: str
+    local: str
+    state: Literal["open", "waiting", "peer-closed"]
+    since: datetime
+    bytes_in: int
+    bytes_out: int
+    unread: int
+    idle: float | None
+    rtt_us: int | None
+
+
+class Raised(Told):
+    """Equal exceptions of one run of a server: how many, and the latest in full."""
+
+    id: str
+    at: datetime
+    first_at: datetime
+    count: int
+    server: str
+    variant: str
+    connection: str | None
+    peer: str | None
+    type: str
+    message: str
+    traceback: str
+    input: str | None
+    fatal: bool
+
+
+class News(NamedTuple):
+    """One event of the feed, such as ``snapshot``, ``server``, ``connection-removed``."""
+
+    kind: str
+    data: dict[str, Any]
+
+
+T = TypeVar("T", bound=Told)
+
+
+class Client:
+    """REST of one app. Close it, or use it in a ``with``.
+
+    Each call raises ``Refused`` when the app says no, and ``Unreachable`` when it says nothing.
+    """
+
+    def __init__(self, url: str = "http://127.0.0.1:8000", token: str | None = None) -> None:
+        self.url = url.rstrip("/")
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+            timeout=httpx.Timeout(SECONDS_TO_ANSWER, connect=SECONDS_TO_CONNECT),
+            trust_env=urlsplit(self.url).hostname not in LOOPBACK,  # a proxy leads away from this machine
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def variants(self) -> list[Variant]:
+        return self._all("/variants", Variant)
+
+    def source(self, variant: str) -> str:
+        return self._call("GET", f"/variants/{quote(variant, safe='')}/source").text
+
+    def servers(self) -> list[Server]:
+        return self._all("/servers", Server)
+
+    def server(self, name: str) -> Server:
+        return self._server("GET", _path(name))
+
+    def create(self, variant: str, port: int = 0, **spec: Any) -> Server:
+        """Returns once it listens, or at once with ``start=False``; ``spec`` has more fields of ``POST /servers``."""
+        return self._server("POST", "/servers", json={"variant": variant, "port": port, **spec})
+
+    def change(self, name: str, **changes: Any) -> Server:
+        return self._server("PATCH", _path(name), json=changes)
+
+    def start(self, name: str) -> Server:
+        return self._server("POST", _path(name, "start"))
+
+    def stop(self, name: str, drain: float = 0.0) -> Server:
+        """``drain``: seconds that clients get to end by themselves."""
+        return self._server("POST", _path(name, "stop"), params={"drain": drain}, timeout=SECONDS_TO_ANSWER + drain)
+
+    def restart(self, name: str) -> Server:
+        return self._server("POST", _path(name, "restart"))
+
+    def remove(self, name: str) -> None:
+        self._call("DELETE", _path(name))
+
+    def connections(self, server: str | None = None) -> list[Connection]:
+        return self._all("/connections", Connection, server=server)
+
+    def hang_up(self, connection: str) -> None:
+        self._call("DELETE", f"/connections/{quote(connection, safe='')}")
+
+    def exceptions(self, server: str | None = None, **filters: str | None) -> list[Raised]:
+        """The newest first. ``filters``: ``type``, and ``q`` for a text in it."""
+        return self._all("/exceptions", Raised, server=server, **filters)
+
+    def forget_exceptions(self, server: str | None = None) -> None:
+        self._call("DELETE", "/exceptions", params={"server": server} if server else {})
+
+    def loop(self) -> dict[str, Any]:
+        return dict(self._call("GET", "/loop").json())
+
+    def events(self, **parameters: str) -> Iterator[News]:
+        """The feed, from a snapshot on, for as long as it lasts; ``parameters`` are those of ``GET /events``."""
+        try:
+            with connect_sse(self._http, "GET", "/events", params=parameters, timeout=SILENCE) as feed:
+                _check(feed.response)
+                for event in feed.iter_sse():
+                    yield News(event.event, json.loads(event.data))
+        except httpx.TransportError as error:
+            raise Unreachable(f"{self.url} went away: {error}") from error
+
+    # How
+
+    def _call(self, method: str, path: str, **request: Any) -> httpx.Response:
+        try:
+            response = self._http.request(method, path, **request)
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise Unreachable(f"nothing answers at {self.url}: {error}") from error
+        _check(response)
+        return response
+
+    def _server(self, method: str, path: str, **request: Any) -> Server:
+        return Server.model_validate_json(self._call(method, path, **request).content)
+
+    def _all(self, path: str, shape: type[T], **filters: str | None) -> list[T]:
+        parameters = {name: value for name, value in filters.items() if value is not None}
+        found: list[T] = []
+        after: dict[str, str] = {}
+        while True:
+            page = self._call("GET", path, params={"limit": "1000"} | parameters | after).json()
+            found += map(shape.model_validate, page["items"])
+            if page["next"] is None:
+                return found
+            after = {"after": page["next"]}
+
+
+def _path(name: str, action: str = "") -> str:
+    return "/".join(filter(None, ("/servers", quote(name, safe=""), action)))
+
+
+def _check(response: httpx.Response) -> None:
+    if response.is_success:
+        return
+    response.read()
+    if not response.headers.get("content-type", "").startswith("application/problem+json"):
+        raise Unreachable(f"what answers at {response.url} is no Echodeck: {response.status_code}")
+    problem = response.json()
+    name = str(problem.pop("type")).rpartition("/")[2]
+    raise Refused(int(problem.pop("status")), name, str(problem.pop("detail")), problem)
+
+
+@contextmanager
+def running(*options: str) -> Iterator[Client]:
+    """An app in a process of its own, on a free port, that remembers nothing; ``options`` are those of ``serve``.
+
+    Raises:
+        Unreachable: it did not start; it has said why on stderr.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ECHODECK_")}
+    command = [sys.executable, __file__, "serve", "--port", "0", "--state", ":memory:", "--json", *options]
+    with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:  # noqa: S603
+        try:
+            assert process.stdout
+            told = process.stdout.readline()
+            if not told:
+                raise Unreachable(f"echodeck ended as it started, with {process.wait()}")
+            with Client(json.loads(told)["url"]) as client:
+                yield client
+        finally:
+            process.terminate()
+            try:
+                process.wait(SECONDS_TO_END)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def main() -> None:
+    """The program ``echodeck``."""
+    sys.path.insert(0, str(HOUSE if HOUSE.is_dir() else HERE))
+    from app.cli import main as program
+
+    program()
+
+
+if __name__ == "__main__":
+    main()

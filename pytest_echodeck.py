@@ -1,0 +1,95 @@
+"""Real echo servers for the tests of whoever has a TCP client or a proxy.
+
+    def test_my_client(echo_server):
+        assert my_client.talk(echo_server.address, b"hello") == b"hello"
+        assert echo_server.exceptions() == []
+
+    @pytest.mark.echo_server("blocking", backlog=2)
+    def test_my_client_when_it_must_wait(echo_server): ...
+
+All servers of a session are in one app, ``echodeck_app``, in a process of its own: a test that blocks does not block
+its server, and what a test left open ends with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:  # else each run of pytest would wait for it, also of those who need no server
+    import echodeck
+
+
+class EchoServer:
+    """A server that runs while its test does. ``address`` is host and port, to be connected to."""
+
+    def __init__(self, deck: echodeck.Client, variant: str, **spec: Any) -> None:
+        self.deck = deck
+        created = deck.create(variant, **spec)
+        self.name = created.name
+        self.address = created.address
+        self.host, self.port = created.address
+
+    def now(self) -> echodeck.Server:
+        """State, connections, bytes and so on, as they are at this moment."""
+        return self.deck.server(self.name)
+
+    def connections(self) -> list[echodeck.Connection]:
+        return self.deck.connections(self.name)
+
+    def exceptions(self) -> list[echodeck.Raised]:
+        return self.deck.exceptions(self.name)
+
+    def stop(self) -> None:
+        """From now on connections are refused."""
+        self.deck.stop(self.name)
+
+    def start(self) -> None:
+        """Listen again, on the same port."""
+        self.deck.start(self.name)
+
+
+@pytest.fixture(scope="session")
+def echodeck_app() -> Iterator[echodeck.Client]:
+    """The app that has the servers of all tests, as a client of its REST."""
+    import echodeck
+
+    with echodeck.running() as deck:
+        yield deck
+
+
+@pytest.fixture
+def echo_servers(echodeck_app: echodeck.Client) -> Iterator[Callable[..., EchoServer]]:
+    """``echo_servers("asyncio", idle_timeout=5)`` is one more; the fields are those of ``POST /servers``."""
+    with ExitStack() as made:
+
+        def make(variant: str = "asyncio", **spec: Any) -> EchoServer:
+            server = EchoServer(echodeck_app, variant, **spec)
+            made.callback(_remove, echodeck_app, server.name)
+            return server
+
+        yield make
+
+
+@pytest.fixture
+def echo_server(request: pytest.FixtureRequest, echo_servers: Callable[..., EchoServer]) -> EchoServer:
+    """One server, ``asyncio`` unless the test is marked with ``echo_server(variant, **spec)``."""
+    mark = request.node.get_closest_marker("echo_server")
+    return echo_servers(*mark.args, **mark.kwargs) if mark else echo_servers()
+
+
+def _remove(deck: echodeck.Client, name: str) -> None:
+    import echodeck
+
+    try:
+        deck.remove(name)
+    except echodeck.Refused as reason:
+        if reason.status != 404:  # the test may have removed it
+            raise
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "echo_server(variant, **spec): what server the fixture echo_server is")
