@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from app.adoption import is_news
+from app.declared import Undeclarable
 from app.endings import REFUSED, SENSELESS, fail
 from app.main import create_app
 from app.security import is_loopback
@@ -28,11 +29,18 @@ def launch(settings: Settings, as_json: bool) -> None:
             "--trust-network if everybody who can reach this machine may start and stop servers on it.",
             SENSELESS,
         )
+    app = create_app(settings)
+    try:
+        app.state.upkeep.read()
+    except Undeclarable as reason:
+        for line in reason.errors:
+            typer.echo(f"echodeck: {line}", err=True)
+        raise typer.Exit(SENSELESS) from None
     logging.config.dictConfig(LOGGING)
     with asyncio.Runner(loop_factory=_loop_factory(settings.loop)) as runner:
         try:
             left = run_to_the_end(
-                runner.get_loop(), serve(create_app(settings), settings, lambda url: _announce(url, settings, as_json))
+                runner.get_loop(), serve(app, settings, lambda url: _announce(url, settings, as_json))
             )
             if left:  # closing the loop would wait for them for ever
                 logging.getLogger("echodeck").error("ends without waiting for %s", ", ".join(left))

@@ -22,6 +22,7 @@ from app.store import Store
 from app.streams import Streams
 from app.supervisor import Supervisor
 from app.terminals import Terminals
+from app.upkeep import Upkeep
 from servers import discover
 
 _ROUTED = (servers, variants, connections, exceptions, events, loop, metrics, health, problems, pages)
@@ -40,13 +41,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         stop_grace=settings.stop_grace,
     )
 
+    upkeep = Upkeep(supervisor, settings.config)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await supervisor.open()
         try:
             await supervisor.resume()
+            await upkeep.begin()
             yield
         finally:
+            await upkeep.close()
             await supervisor.close()
 
     app = FastAPI(
@@ -58,6 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.supervisor = supervisor
+    app.state.upkeep = upkeep
     app.state.feed = Feed(supervisor)
     app.state.streams = Streams(settings.streams)
     app.state.terminals = Terminals(supervisor, settings.terminals)

@@ -16,12 +16,13 @@ from typing import Any, TypeVar
 import uvicorn
 from fastapi import FastAPI
 
-from app import descriptors
+from app import descriptors, hangup
 from app.frames import MOST
 from app.listening import show
 from app.protocol import BoundedHttp, DirectWebSocket
 from app.settings import Settings
 from app.supervisor import Supervisor
+from app.upkeep import Upkeep
 
 T = TypeVar("T")
 
@@ -120,7 +121,7 @@ def spare_the_loop() -> None:
 
 
 async def serve(app: FastAPI, settings: Settings, announce: Callable[[str], None]) -> list[str]:
-    """Serve until a signal comes. ``announce`` gets the page's address once it can be called.
+    """Serve until a signal comes that ends it. ``announce`` gets the page's address once it can be called.
 
     Returns the names of tasks that do not end.
 
@@ -130,19 +131,21 @@ async def serve(app: FastAPI, settings: Settings, announce: Callable[[str], None
     """
     descriptors.raise_limit()
     supervisor: Supervisor = app.state.supervisor
+    upkeep: Upkeep = app.state.upkeep
     sockets = open_sockets(settings.host, settings.port)
     supervisor.page_at = [sock.getsockname()[:2] for sock in sockets]
-    try:
-        await supervisor.open()
-    except BaseException:
-        for sock in sockets:
-            sock.close()
-        raise
     process = Process(configuration(app), supervisor)
-    address, port = supervisor.page_at[0]
-    announce(f"http://{show('localhost' if settings.host == 'localhost' else address, port)}/")
-    spare_the_loop()
-    await process.serve(sockets)
+    with hangup.heard(upkeep.look_again, lambda: process.handle_exit(signal.SIGHUP, None)):
+        try:
+            await supervisor.open()
+        except BaseException:
+            for sock in sockets:
+                sock.close()
+            raise
+        address, port = supervisor.page_at[0]
+        announce(f"http://{show('localhost' if settings.host == 'localhost' else address, port)}/")
+        spare_the_loop()
+        await process.serve(sockets)
     return [task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()]
 
 

@@ -24,6 +24,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     state: Annotated[str, Field(min_length=1)] = Field(default_factory=default_state)
+    config: str | None = None
     ports: Annotated[range, NoDecode] = range(1024, 65536)
     loop: Literal["asyncio", "uvloop"] = "asyncio"
     token: SecretStr | None = None
@@ -57,7 +58,7 @@ class Settings(BaseSettings):
         names = value.split(",") if isinstance(value, str) else value
         return frozenset(name.strip().lower() for name in names if name.strip())
 
-    @field_validator("token", "viewer_token", mode="before")
+    @field_validator("config", "token", "viewer_token", mode="before")
     @classmethod
     def _given(cls, value: Any) -> Any:
         return None if value == "" else value

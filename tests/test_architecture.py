@@ -15,7 +15,7 @@ from servers import Variant
 from tests.conftest import VARIANTS
 
 ROOT = Path(__file__).parent.parent
-PURE = ["lifecycle", "connections", "journal", "exceptions", "errors", "spec", "view"]
+PURE = ["lifecycle", "connections", "journal", "exceptions", "errors", "plan", "spec", "view"]
 
 
 def imports(path: Path) -> set[str]:

@@ -21,6 +21,9 @@ def serve_command(
     state: Annotated[
         str | None, typer.Option(help="The file that remembers what should run; `:memory:` for none.")
     ] = None,
+    config: Annotated[
+        str | None, typer.Option(help="A file (TOML) that declares servers; on SIGHUP it is read again.")
+    ] = None,
     ports: Annotated[str | None, typer.Option(help="The ports that servers may use.  [1024-65535]")] = None,
     loop: Annotated[str | None, typer.Option(help="The event loop: asyncio or uvloop.  [asyncio]")] = None,
     streams: Annotated[int | None, typer.Option(help="Feeds and taps that may be read at once.  [100]")] = None,
