@@ -35,6 +35,7 @@ HOUSE = HERE / "_house"
 SECONDS_TO_CONNECT = 5.0
 SECONDS_TO_ANSWER = 30.0
 SECONDS_TO_END = 10.0
+LONGEST_DRAIN = 3600.0
 SILENCE = 60.0
 """Seconds without a line after which a feed is taken for lost; the app says something every 15 s."""
 
@@ -162,13 +163,17 @@ class Client:
     Each call raises ``Refused`` when the app says no, and ``Unreachable`` when it says nothing.
     """
 
-    def __init__(self, url: str = "http://127.0.0.1:8000", token: str | None = None) -> None:
+    def __init__(
+        self, url: str = "http://127.0.0.1:8000", token: str | None = None, patience: float = SECONDS_TO_ANSWER
+    ) -> None:
+        """``patience``: seconds that an answer may take."""
         self.url = url.rstrip("/")
+        self.token = token
         self._http = httpx.Client(
             base_url=self.url,
             headers={"Authorization": f"Bearer {token}"} if token else {},
-            timeout=httpx.Timeout(SECONDS_TO_ANSWER, connect=SECONDS_TO_CONNECT),
-            trust_env=urlsplit(self.url).hostname not in LOOPBACK,  # a proxy leads away from this machine
+            timeout=httpx.Timeout(patience, connect=min(patience, SECONDS_TO_CONNECT)),
+            trust_env=not is_near(self.url),
         )
 
     def __enter__(self) -> Self:
@@ -203,8 +208,9 @@ class Client:
         return self._server("POST", _path(name, "start"))
 
     def stop(self, name: str, drain: float = 0.0) -> Server:
-        """``drain``: seconds that clients get to end by themselves."""
-        return self._server("POST", _path(name, "stop"), params={"drain": drain}, timeout=SECONDS_TO_ANSWER + drain)
+        """``drain``: seconds that clients get to end by themselves, 3,600 at most."""
+        patience = SECONDS_TO_ANSWER + min(LONGEST_DRAIN, max(0.0, drain))
+        return self._server("POST", _path(name, "stop"), params={"drain": drain}, timeout=patience)
 
     def restart(self, name: str) -> Server:
         return self._server("POST", _path(name, "restart"))
@@ -226,7 +232,7 @@ class Client:
         self._call("DELETE", "/exceptions", params={"server": server} if server else {})
 
     def loop(self) -> dict[str, Any]:
-        return dict(self._call("GET", "/loop").json())
+        return dict(_told(self._call("GET", "/loop")))
 
     def events(self, **parameters: str) -> Iterator[News]:
         """The feed, from a snapshot on, for as long as it lasts; ``parameters`` are those of ``GET /events``."""
@@ -237,6 +243,8 @@ class Client:
                     yield News(event.event, json.loads(event.data))
         except httpx.TransportError as error:
             raise Unreachable(f"{self.url} went away: {error}") from error
+        except ValueError as error:
+            raise Unreachable(f"what answers at {self.url} is no Echodeck") from error
 
     # How
 
@@ -249,33 +257,64 @@ class Client:
         return response
 
     def _server(self, method: str, path: str, **request: Any) -> Server:
-        return Server.model_validate_json(self._call(method, path, **request).content)
+        response = self._call(method, path, **request)
+        return _shaped(response, Server, _told(response))
 
     def _all(self, path: str, shape: type[T], **filters: str | None) -> list[T]:
         parameters = {name: value for name, value in filters.items() if value is not None}
         found: list[T] = []
         after: dict[str, str] = {}
         while True:
-            page = self._call("GET", path, params={"limit": "1000"} | parameters | after).json()
-            found += map(shape.model_validate, page["items"])
-            if page["next"] is None:
+            response = self._call("GET", path, params={"limit": "1000"} | parameters | after)
+            page = _told(response)
+            found += (_shaped(response, shape, one) for one in page.get("items", [None]))
+            if page.get("next") is None:
                 return found
-            after = {"after": page["next"]}
+            after = {"after": str(page["next"])}
 
 
 def _path(name: str, action: str = "") -> str:
     return "/".join(filter(None, ("/servers", quote(name, safe=""), action)))
 
 
+def is_near(url: str) -> bool:
+    """Whether it is on this machine, where a proxy would lead away from."""
+    return urlsplit(url).hostname in LOOPBACK
+
+
+def refusal(status: int, body: bytes) -> Refused | None:
+    """What a problem (RFC 9457) says; None if it is none of ours."""
+    try:
+        problem = json.loads(body)
+        return Refused(status, problem.pop("type").rpartition("/")[2], problem.pop("detail"), problem)
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return None
+
+
 def _check(response: httpx.Response) -> None:
-    if response.is_success:
-        return
-    response.read()
-    if not response.headers.get("content-type", "").startswith("application/problem+json"):
-        raise Unreachable(f"what answers at {response.url} is no Echodeck: {response.status_code}")
-    problem = response.json()
-    name = str(problem.pop("type")).rpartition("/")[2]
-    raise Refused(int(problem.pop("status")), name, str(problem.pop("detail")), problem)
+    if not response.is_success:
+        raise refusal(response.status_code, response.read()) or _stranger(response)
+
+
+def _stranger(response: httpx.Response) -> Unreachable:
+    return Unreachable(f"what answers at {response.url} is no Echodeck ({response.status_code})")
+
+
+def _told(response: httpx.Response) -> dict[str, Any]:
+    try:
+        told = response.json()
+    except ValueError:
+        told = None
+    if not isinstance(told, dict):
+        raise _stranger(response)
+    return told
+
+
+def _shaped(response: httpx.Response, shape: type[T], told: Any) -> T:
+    try:
+        return shape.model_validate(told)
+    except ValueError:
+        raise _stranger(response) from None
 
 
 @contextmanager
@@ -306,9 +345,12 @@ def running(*options: str) -> Iterator[Client]:
 def main() -> None:
     """The program ``echodeck``."""
     sys.path.insert(0, str(HOUSE if HOUSE.is_dir() else HERE))
-    from app.cli import main as program
+    try:
+        from app.cli import main as program
 
-    program()
+        program()
+    except KeyboardInterrupt:  # while it still loads
+        sys.exit(130)
 
 
 if __name__ == "__main__":

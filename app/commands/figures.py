@@ -15,13 +15,38 @@ def size(count: int) -> str:
     return f"{figure:.1f}{unit}" if figure < 10 else f"{figure:.0f}{unit}"
 
 
-def span(since: datetime, now: datetime | None = None) -> str:
-    """The two largest units of the time since then: 12s, 3m05s, 2h10m, 4d03h."""
-    seconds = max(0, int(((now or datetime.now(UTC)) - since).total_seconds()))
-    if seconds < 60:
-        return f"{seconds}s"
-    if seconds < 3600:
-        return f"{seconds // 60}m{seconds % 60:02}s"
-    if seconds < 86_400:
-        return f"{seconds // 3600}h{seconds % 3600 // 60:02}m"
-    return f"{seconds // 86_400}d{seconds % 86_400 // 3600:02}h"
+def span(seconds: float) -> str:
+    """The two largest units: 12s, 3m05s, 2h10m, 4d03h."""
+    whole = max(0, int(seconds))
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    if whole < 86_400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+    return f"{whole // 86_400}d{whole % 86_400 // 3600:02}h"
+
+
+def age(since: datetime) -> str:
+    return span((datetime.now(UTC) - since).total_seconds())
+
+
+def idle(seconds: float | None) -> str:
+    """Tenths below ten seconds; a dash if nobody knows."""
+    if seconds is None:
+        return "-"
+    return f"{seconds:.1f}s" if seconds < 9.95 else span(seconds)
+
+
+def rtt(microseconds: int | None) -> str:
+    """Of a round trip: 85us, 1.2ms, 340ms."""
+    if microseconds is None:
+        return "-"
+    if microseconds < 1000:
+        return f"{microseconds}us"
+    return f"{microseconds / 1000:.1f}ms" if microseconds < 10_000 else f"{microseconds / 1000:.0f}ms"
+
+
+def share(part: float | None) -> str:
+    """Of 1, in per cent."""
+    return "-" if part is None else f"{part:.1%}"

@@ -1,85 +1,111 @@
-"""Servers and variants: to list, to start and stop."""
+"""Servers: to list, to look at, to stop and to remove."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Iterator
+from typing import Annotated
 
 import typer
+from rich.table import Table
 
 import echodeck
-from app.commands.figures import size, span
+from app.commands import completing
+from app.commands.figures import age, share, size
+from app.commands.many import to_each
 from app.commands.reach import Reach, asks
 from app.commands.tables import table
 
 cli = typer.Typer()
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The server's name.")]
-Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="The servers' names.")]
+Name = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="The server's name.", autocompletion=completing.servers, show_default=False),
+]
+Names = Annotated[
+    list[str],
+    typer.Argument(metavar="NAME...", help="The servers' names.", autocompletion=completing.servers),
+]
 
 
 @cli.command()
 @asks
-def ls(reach: Reach) -> None:
-    """List the servers."""
-    servers = reach.deck.servers()
-    reach.say(servers, server_table(servers) if servers else "No servers; echodeck start asyncio is one.")
+def ls(
+    reach: Reach,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME...]", help="Only these.", autocompletion=completing.servers, show_default=False),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Names only, one a line.")] = False,
+) -> None:
+    """List the servers. A narrow terminal gets fewer columns, a pipe all of them, a line for each server."""
+    servers = reach.deck.servers() if not names else []
+    to_each(names or [], lambda name: servers.append(reach.deck.server(name)))
+    if quiet:
+        reach.say([one.name for one in servers], "\n".join(one.name for one in servers))
+        return
+    reach.say(servers, server_table(servers))
+    if not servers:
+        reach.hint("No servers; `echodeck start asyncio` is one.")
 
 
-def server_table(servers: list[echodeck.Server]) -> Any:
+def server_table(servers: list[echodeck.Server]) -> Table:
     return table(
-        ("NAME", "VARIANT", "STATE", "SINCE", "ADDRESS", "OPEN", "WAITING", "IN", "OUT", "EXCEPTIONS", "LOOP"),
+        ("NAME", "VARIANT", "STATE", "SINCE", "ADDRESS", "OPEN", "WAIT", "IN", "OUT", "EXC", "LOOP"),
         (
             (
                 one.name,
                 one.variant,
                 one.state,
-                span(one.since),
-                f"[{one.host}]:{one.port}" if ":" in one.host else f"{one.host}:{one.port}",
+                age(one.since),
+                address(one),
                 str(one.connections.open),
                 str(one.connections.waiting),
                 size(one.bytes_in),
                 size(one.bytes_out),
                 str(one.exceptions),
-                "-" if one.loop_share is None else f"{one.loop_share:.1%}",
+                share(one.loop_share),
             )
             for one in servers
         ),
-        right=frozenset({"SINCE", "OPEN", "WAITING", "IN", "OUT", "EXCEPTIONS", "LOOP"}),
+        right=frozenset({"SINCE", "OPEN", "WAIT", "IN", "OUT", "EXC", "LOOP"}),
+        gives_way=("VARIANT", "OUT", "SINCE", "IN", "LOOP", "ADDRESS", "EXC"),
     )
 
 
-@cli.command()
-@asks
-def variants(reach: Reach) -> None:
-    """List the ways of serving that there are."""
-    found = reach.deck.variants()
-    rows = ((str(one.step or "-"), one.name, one.runs_on, one.title, one.lesson) for one in found)
-    reach.say(found, table(("STEP", "NAME", "RUNS ON", "TITLE", "LESSON"), rows, right=frozenset({"STEP"})))
+def address(server: echodeck.Server) -> str:
+    return f"[{server.host}]:{server.port}" if ":" in server.host else f"{server.host}:{server.port}"
 
 
 @cli.command()
 @asks
-def start(
-    reach: Reach,
-    variant: Annotated[str, typer.Argument(help="A variant, or the name of a server that is there already.")],
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 picks a free one.  [0]")] = None,
-    name: Annotated[str | None, typer.Option(help="Unique.  [the variant and the port]")] = None,
-    host: Annotated[str | None, typer.Option(help="An address of the app's machine.  [127.0.0.1]")] = None,
-    restart: Annotated[str | None, typer.Option(help="on-failure, always or never.  [on-failure]")] = None,
-    backlog: Annotated[int | None, typer.Option(help="How many may wait unaccepted.  [128]")] = None,
-    max_connections: Annotated[int | None, typer.Option(help="Further clients are closed at once.")] = None,
-    idle_timeout: Annotated[float | None, typer.Option(help="Seconds until a silent client is hung up.")] = None,
-    recv_size: Annotated[int | None, typer.Option(help="Most bytes taken by one recv.  [65536]")] = None,
-    nodelay: Annotated[bool | None, typer.Option(help="Nagle's algorithm off.  [yes]")] = None,
-    max_buffer: Annotated[int | None, typer.Option(help="Most bytes collected for one client.  [1048576]")] = None,
-) -> None:
-    """Create a server and start it, or start one that is there; return once it listens."""
-    given = {key: value for key, value in locals().items() if key not in {"reach", "variant"} and value is not None}
-    if not given and variant in {one.name for one in reach.deck.servers()}:
-        server = reach.deck.start(variant)
-    else:
-        server = reach.deck.create(variant, **given)
-    reach.say(server, f"{server.name} listens on {server.host}:{server.port}")
+def show(reach: Reach, name: Name) -> None:
+    """Show all there is about one server: figures, settings, and why it ended if it did."""
+    server = reach.deck.server(name)
+    lines: list[tuple[str, str]] = [
+        ("variant", f"{server.variant}, on {'the loop' if server.runs_on == 'loop' else 'a thread'}"),
+        ("state", f"{server.state} for {age(server.since)}, meant to be {server.desired}"),
+        ("address", address(server)),
+        ("clients", ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in _counts(server.connections))),
+        ("bytes", f"{server.bytes_in} in, {server.bytes_out} out"),
+        ("exceptions", str(server.exceptions)),
+        ("restarts", str(server.restarts)),
+    ]
+    if server.loop_share is not None:
+        lines.append(("loop", share(server.loop_share)))
+    if server.cpu_seconds is not None:
+        lines.append(("processor", f"{server.cpu_seconds:.2f} s"))
+    if server.exit:
+        lines.append(("last end", f"{age(server.exit.at)} ago: {server.exit.message or server.exit.reason}"))
+    told = {"variant", "host", "port", "name", "start"}
+    for field, value in server.spec.items():
+        if field not in told:
+            lines.append((field.replace("_", " "), {None: "none", True: "yes", False: "no"}.get(value, str(value))))
+    reach.say(server, "\n".join(f"{head:<16} {text}" for head, text in [("name", server.name), *lines]))
+
+
+def _counts(counts: echodeck.Counts) -> Iterator[tuple[str, int]]:
+    for what in ("open", "waiting", "peak", "total", "turned_away"):
+        yield what, getattr(counts, what)
 
 
 @cli.command()
@@ -88,28 +114,37 @@ def stop(
     reach: Reach,
     names: Names,
     drain: Annotated[
-        float, typer.Option(min=0, max=3600, help="Seconds that open connections get to end by themselves.")
+        float, typer.Option(metavar="SECONDS", help="What open connections get to end by themselves, up to 3600.")
     ] = 0,
 ) -> None:
     """Stop servers; return when nothing of them runs."""
-    for name in names:
+
+    def do(name: str) -> None:
         server = reach.deck.stop(name, drain)
         reach.say(server, f"{name} is {server.state}")
+
+    to_each(names, do, "stopping", long=drain > 0)
 
 
 @cli.command()
 @asks
 def restart(reach: Reach, names: Names) -> None:
-    """Stop servers and start them again."""
-    for name in names:
+    """Stop servers and start them again; return once they listen."""
+
+    def do(name: str) -> None:
         server = reach.deck.restart(name)
-        reach.say(server, f"{name} listens on {server.host}:{server.port}")
+        reach.say(server, f"{name} listens on {address(server)}")
+
+    to_each(names, do, "restarting")
 
 
 @cli.command()
 @asks
 def rm(reach: Reach, names: Names) -> None:
     """Stop servers and forget them."""
-    for name in names:
+
+    def do(name: str) -> None:
         reach.deck.remove(name)
         reach.say({"removed": name}, f"{name} was removed")
+
+    to_each(names, do, "removing")

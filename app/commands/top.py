@@ -1,0 +1,206 @@
+"""``echodeck top``: who has the loop, live."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+import echodeck
+from app.commands.clients import Interval
+from app.commands.figures import share, size
+from app.commands.live import View, keep_looking
+from app.commands.reach import Reach, Told, asks
+from app.commands.tables import out, show, table
+
+cli = typer.Typer()
+
+
+class Sort(StrEnum):
+    LOOP = "loop"
+    OPEN = "open"
+    WAITING = "waiting"
+    BYTES = "bytes"
+    EXCEPTIONS = "exceptions"
+    NAME = "name"
+
+
+@dataclass
+class Row:
+    """A server; ``thread`` is its share of one processor if it runs in threads, rates are bytes a second."""
+
+    name: str
+    state: str
+    loop: float | None
+    thread: float | None
+    open: int
+    waiting: int
+    bytes_in: float
+    bytes_out: float
+    exceptions: int
+
+
+KEYS: dict[Sort, Callable[[Row], Any]] = {
+    Sort.LOOP: lambda row: -((row.loop or 0) + (row.thread or 0)),
+    Sort.OPEN: lambda row: -row.open,
+    Sort.WAITING: lambda row: -row.waiting,
+    Sort.BYTES: lambda row: -(row.bytes_in + row.bytes_out),
+    Sort.EXCEPTIONS: lambda row: -row.exceptions,
+    Sort.NAME: lambda row: row.name,
+}
+
+
+@dataclass
+class Look:
+    at: datetime
+    loop: dict[str, Any]
+    rows: list[Row]
+
+
+@cli.command()
+@asks
+def top(
+    reach: Reach,
+    sort: Annotated[Sort, typer.Option(help="What the servers are sorted by, the largest first.")] = Sort.LOOP,
+    interval: Interval = 1.0,
+    once: Annotated[bool, typer.Option("--once", help="Look twice, print what happened in between, and end.")] = False,
+) -> None:
+    """Show live who has the loop and how late it is, and what each server does. q leaves, s sorts by something else.
+
+    LOOP is a server's share of the loop, THREAD of one processor, both of the last seconds; IN/s and OUT/s are bytes.
+    """
+    view = Top(sort)
+    if not once:
+        keep_looking(reach, view, interval)
+        return
+    view.look(reach.deck)
+    time.sleep(interval)
+    found = view.look(reach.deck)
+    if reach.as_json:
+        reach.tell(view.told(found))
+    else:
+        for part in view.shown(found):
+            show(part if isinstance(part, Table) else part.plain)
+
+
+class Top(View[Look]):
+    whole = True
+
+    def __init__(self, sort: Sort) -> None:
+        self._sort = sort
+        self._before: dict[str, tuple[int, int]] = {}
+        self._looked = 0.0
+
+    def look(self, deck: echodeck.Client) -> Look:
+        servers, loop = deck.servers(), deck.loop()
+        now = time.monotonic()
+        passed, self._looked = now - self._looked, now
+        before, self._before = self._before, {one.name: (one.bytes_in, one.bytes_out) for one in servers}
+        rows = []
+        for one in servers:
+            bytes_in, bytes_out = before.get(one.name, (one.bytes_in, one.bytes_out))
+            rows.append(
+                Row(
+                    name=one.name,
+                    state=one.state,
+                    loop=loop["share"].get(one.name),
+                    thread=loop["threads"].get(one.name),
+                    open=one.connections.open,
+                    waiting=one.connections.waiting,
+                    bytes_in=max(0, one.bytes_in - bytes_in) / passed,
+                    bytes_out=max(0, one.bytes_out - bytes_out) / passed,
+                    exceptions=one.exceptions,
+                )
+            )
+        return Look(datetime.now(UTC), loop, rows)
+
+    def told(self, found: Look) -> Told:
+        loop = found.loop
+        return {
+            "at": found.at.isoformat(),
+            "lag_ms": loop["lag_ms"],
+            "idle": loop["share"].get("idle", 0.0),
+            "app": loop["share"].get("app", 0.0),
+            "stalled": loop["stalled"],
+            "servers": [
+                {
+                    "name": row.name,
+                    "state": row.state,
+                    "loop_share": row.loop,
+                    "thread_share": row.thread,
+                    "open": row.open,
+                    "waiting": row.waiting,
+                    "bytes_in_per_second": round(row.bytes_in, 1),
+                    "bytes_out_per_second": round(row.bytes_out, 1),
+                    "exceptions": row.exceptions,
+                }
+                for row in self._sorted(found.rows)
+            ],
+        }
+
+    def shown(self, found: Look) -> list[Text | Table]:
+        rows = self._sorted(found.rows)
+        most = max(1, out.height - 6) if out.is_terminal else len(rows)
+        parts: list[Text | Table] = [*_head(found), Text(""), _table(rows[:most])]
+        if len(rows) > most:
+            parts.append(Text(f"... and {len(rows) - most} more; sorted by {self._sort}"))
+        return parts
+
+    def key(self, pressed: str) -> bool:
+        for one in pressed:
+            if one == "s":
+                sorts = list(Sort)
+                self._sort = sorts[(sorts.index(self._sort) + 1) % len(sorts)]
+        return "q" in pressed.lower()
+
+    def _sorted(self, rows: list[Row]) -> list[Row]:
+        return sorted(rows, key=KEYS[self._sort])
+
+
+def _head(found: Look) -> list[Text]:
+    loop, rows = found.loop, found.rows
+    shares, lag = loop["share"], loop["lag_ms"]
+    idle, app = shares.get("idle", 0.0), shares.get("app", 0.0)
+    servers = max(0.0, sum(shares.values()) - idle - app)
+    running = sum(row.state == "running" for row in rows)
+    return [
+        Text(
+            f"{found.at.astimezone():%H:%M:%S}  {len(rows)} servers, {running} running  "
+            f"{sum(row.open for row in rows)} open, {sum(row.waiting for row in rows)} waiting  "
+            f"{sum(row.exceptions for row in rows)} exceptions"
+        ),
+        Text(f"loop: servers {share(servers)}, app {share(app)}, idle {share(idle)}"),
+        Text(
+            f"late: {lag['p50']:.1f} ms half of the time, {lag['p99']:.1f} at 99 %, "
+            f"{lag['max']:.1f} at most  stalled {loop['stalled']} times"
+        ),
+    ]
+
+
+def _table(rows: list[Row]) -> Table:
+    return table(
+        ("NAME", "STATE", "LOOP", "THREAD", "OPEN", "WAIT", "IN/s", "OUT/s", "EXC"),
+        (
+            (
+                row.name,
+                row.state,
+                share(row.loop),
+                share(row.thread),
+                str(row.open),
+                str(row.waiting),
+                size(round(row.bytes_in)),
+                size(round(row.bytes_out)),
+                str(row.exceptions),
+            )
+            for row in rows
+        ),
+        right=frozenset({"LOOP", "THREAD", "OPEN", "WAIT", "IN/s", "OUT/s", "EXC"}),
+        gives_way=("OUT/s", "STATE", "WAIT", "EXC"),
+    )
