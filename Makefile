@@ -25,15 +25,17 @@ lint: $(VENV)/installed-dev
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m tests.bench
 
-demo:
-	@echo "The demo (every variant with visitors that behave like people) is yet to come; see make run."
+# The same as `docker compose up`, without Docker.
+demo: install
+	$(BIN)/echodeck demo
 
 # New versions of what is locked, within the bounds of pyproject.toml.
+lock: LOCKING = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 lock: $(VENV)/installed-dev
-	$(BIN)/uv pip compile pyproject.toml --group build --universal --python-version 3.11 --upgrade \
-		--generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.txt
-	$(BIN)/uv pip compile pyproject.toml --group build --group dev --constraint requirements.txt --universal \
-		--python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements-dev.txt
+	$(LOCKING) --upgrade pyproject.toml --output-file requirements.txt
+	$(LOCKING) --upgrade --group build --constraint requirements.txt --output-file requirements-build.txt
+	$(LOCKING) --upgrade pyproject.toml --group build --group dev --constraint requirements.txt \
+		--constraint requirements-build.txt --output-file requirements-dev.txt
 
 # The catalogues of the interface's languages, brought up to date with the code.
 words: $(VENV)/installed-dev
@@ -50,8 +52,8 @@ $(BIN)/python:
 		$(call APT,python3-venv) || { echo "cannot install python3-venv; ask whoever may: apt-get install python3-venv"; exit 1; }; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/installed: requirements.txt $(SOURCES) | $(BIN)/python
-	$(PIP) install --require-hashes --requirement requirements.txt
+$(VENV)/installed: requirements.txt requirements-build.txt $(SOURCES) | $(BIN)/python
+	$(PIP) install --require-hashes --requirement requirements.txt --requirement requirements-build.txt
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 

