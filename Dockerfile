@@ -38,23 +38,16 @@ FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="Echodeck" \
       org.opencontainers.image.description="A supervisor for TCP echo servers, run from a web page" \
       org.opencontainers.image.licenses="MIT"
-# What the base brings to install more with; and where the state is kept, for a user who owns nothing else.
+# Without what the base brings to install more; with a user who owns nothing but the state.
 RUN python -c 'import importlib.util, shutil; [shutil.rmtree(found.submodule_search_locations[0]) for name in ("pip", "ensurepip") if (found := importlib.util.find_spec(name))]' \
  && groupadd --gid 10001 echodeck \
  && useradd --uid 10001 --gid 10001 --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin echodeck \
  && install --directory --owner echodeck --group echodeck --mode 0700 /var/lib/echodeck
-COPY --from=dependencies /opt/echodeck /opt/echodeck
-COPY --from=echodeck /echodeck /opt/echodeck
-ENV PATH=/opt/echodeck/bin:$PATH
-# The base has no bytecode of Python's own modules: here is that of those that are used. And the demo's declaration.
-RUN python -c 'import sys, echodeck; sys.path.insert(0, str(echodeck.HOUSE)); import app.cli, app.launch' \
- && echodeck demo --declare --host 0.0.0.0 >/opt/echodeck/demo.toml
-ENV PYTHONDONTWRITEBYTECODE=1 \
+ENV PATH=/opt/echodeck/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     ECHODECK_HOST=0.0.0.0 \
     ECHODECK_STATE=/var/lib/echodeck/echodeck.sqlite3
-# Numbers, so that an orchestrator can tell that it is not root.
-USER 10001:10001
 VOLUME /var/lib/echodeck
 EXPOSE 8000
 STOPSIGNAL SIGTERM
@@ -62,3 +55,10 @@ HEALTHCHECK --interval=3s --timeout=3s --start-period=10s --retries=3 \
   CMD ["python", "-c", "import http.client, os, sys; page = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('ECHODECK_PORT', 8000)), timeout=2); page.request('GET', '/readyz'); sys.exit(page.getresponse().status != 200)"]
 ENTRYPOINT ["echodeck"]
 CMD ["serve"]
+COPY --from=dependencies /opt/echodeck /opt/echodeck
+COPY --from=echodeck /echodeck /opt/echodeck
+# The base has no bytecode of Python's own modules: here is that of those that are used. And the demo's declaration.
+RUN PYTHONDONTWRITEBYTECODE= python -c 'import sys, echodeck; sys.path.insert(0, str(echodeck.HOUSE)); import app.cli, app.launch' \
+ && echodeck demo --declare --host 0.0.0.0 >/opt/echodeck/demo.toml
+# Numbers, so that an orchestrator can tell that it is not root.
+USER 10001:10001
