@@ -104,10 +104,10 @@ class Upkeep:
         course = await self._carry_out(made)
         still_there = {name for kind, name in course.undone if kind is Kind.REMOVE}
         self._declared = frozenset(names | still_there)
-        if not made.steps:
-            log.info("%s declares %d servers: nothing to do", self._file, len(specs))
-        elif course.undone:
+        if course.undone:
             log.warning("%s: %d of %d steps could not be done", self._file, len(course.undone), len(made.steps))
+        else:
+            log.info("%s: %s", self._file, f"{len(made.steps)} steps done" if made.steps else "nothing to do")
 
     async def _carry_out(self, made: Plan) -> Course:
         course = Course()

@@ -1,0 +1,236 @@
+"""Servers declared in a file: ``echodeck apply`` makes them so, ``echodeck export`` writes such a file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.progress import Progress
+from rich.text import Text
+
+import echodeck
+from app import declared, plan
+from app.commands.reach import Reach, asks
+from app.commands.tables import out, plain
+from app.declared import Undeclarable
+from app.endings import REFUSED, SENSELESS, complain, fail
+from app.lifecycle import State
+from app.plan import PLACE, Course, Kind, Plan, Present, Step
+from app.spec import ServerSpec
+
+cli = typer.Typer()
+
+MANY = 20
+"""Steps from which on a bar shows how far it is."""
+
+SIGNS = {Kind.CREATE: "+", Kind.REMOVE: "-", Kind.CHANGE: "~", Kind.START: ">", Kind.STOP: "."}
+COLOURS = {Kind.CREATE: "green", Kind.REMOVE: "red", Kind.CHANGE: "yellow", Kind.START: "green", Kind.STOP: "red"}
+
+
+@cli.command()
+@asks
+def apply(
+    reach: Reach,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="What is to be, in TOML; - for stdin.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove the servers that the file does not declare.")] = False,
+) -> None:
+    """Make the servers what a file declares: show what differs, and change that.
+
+    Where a field is left out of the file, its default is meant. A server that is to start is started if it does not
+    run, even one that came to its end by itself. Exit code 1: some of it could not be done; 2: the file makes no sense,
+    and nothing was done.
+    """
+    specs = _declared(reach, file)
+    there = present(reach.deck.servers())
+    made = plan.make(specs, there, {one.name for one in there} if prune else ())
+    if not reach.as_json:
+        out.print(shown(made))
+    results: list[dict[str, Any]] = []
+    try:
+        if not dry_run:
+            for step, reason in _carried_out(reach.deck, made):
+                results.append({**told(step), "done": reason is None, "reason": reason})
+                if not reach.as_json:
+                    _say(step, reason)
+    finally:
+        if reach.as_json:
+            rest = [told(step) for step in made.steps[len(results) :]]
+            reach.tell({"steps": results + rest, "kept": made.kept, "undeclared": made.undeclared})
+    if failed := sum(not one["done"] for one in results):
+        fail(f"{failed} of {len(made.steps)} steps could not be done", REFUSED)
+
+
+@cli.command()
+@asks
+def export(
+    reach: Reach,
+    output: Annotated[str | None, typer.Option(metavar="FILE", help="Write it there.  [stdout]")] = None,
+) -> None:
+    """Write the servers as a file for apply and for serve --config: what tells them apart, and what is no default."""
+    there = present(reach.deck.servers())
+    if reach.as_json:
+        text = json.dumps({"server": [declared.declaration(one) for one in there]}, ensure_ascii=False) + "\n"
+    else:
+        text = declared.write(there)
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    try:
+        Path(output).write_text(text, encoding="utf-8")
+    except OSError as error:
+        fail(f"--output {output}: {error.strerror or error}", SENSELESS)
+
+
+def _declared(reach: Reach, file: str) -> list[ServerSpec]:
+    """What the file says. All that is wrong with it is said even if the app cannot be asked for its variants."""
+    try:
+        content = sys.stdin.buffer.read() if file == "-" else Path(file).expanduser().read_bytes()
+    except OSError as error:
+        fail(f"{file}: cannot be read: {error.strerror or error}", SENSELESS)
+    where = "stdin" if file == "-" else file
+    try:
+        try:
+            variants = [one.name for one in reach.deck.variants()]
+        except (echodeck.Unreachable, echodeck.Refused):
+            declared.read(content, where)
+            raise
+        return declared.read(content, where, variants)
+    except Undeclarable as reason:
+        for line in reason.errors:
+            complain(line)
+        raise typer.Exit(SENSELESS) from None
+
+
+def present(servers: Iterable[echodeck.Server]) -> list[Present]:
+    """As the app told; ends the program if it told what nobody here understands."""
+    try:
+        return [
+            Present(
+                one.name,
+                ServerSpec.model_validate(one.spec),
+                State(one.state),
+                one.desired,
+                one.exit.message if one.exit else "",
+            )
+            for one in servers
+        ]
+    except (ValidationError, ValueError) as error:
+        fail(
+            f"the app is of another version, and tells of servers what is not known here: {plain(str(error))}", REFUSED
+        )
+
+
+def _carried_out(deck: echodeck.Client, made: Plan) -> Iterator[tuple[Step, str | None]]:
+    """Each step when it is done, or the reason why it is not."""
+    course = Course()
+    with _bar(len(made.steps)) as bar:
+        for step in made.steps:
+            reason = course.hindrance(step)
+            if reason is None:
+                try:
+                    _do(deck, step)
+                except echodeck.Refused as refused:
+                    if refused.name in {"token-required", "read-only"}:
+                        raise  # as all others would be
+                    reason = refused.detail
+            if reason is not None:
+                course.undone[step.key] = reason
+            bar()
+            yield step, reason
+
+
+def _do(deck: echodeck.Client, step: Step) -> None:
+    match step.kind:
+        case Kind.REMOVE:
+            deck.remove(step.name)
+        case Kind.STOP:
+            deck.stop(step.name)
+        case Kind.CHANGE:
+            deck.change(step.name, **step.changes)
+        case Kind.CREATE:
+            assert step.spec
+            deck.create(**step.spec.model_dump(mode="json"))
+        case Kind.START:
+            deck.start(step.name)
+
+
+@contextmanager
+def _bar(steps: int) -> Iterator[Any]:
+    if steps < MANY or not out.is_terminal:
+        yield lambda: None
+        return
+    with Progress(console=out, transient=True) as progress:
+        task = progress.add_task("", total=steps)
+        yield lambda: progress.advance(task)
+
+
+def _say(step: Step, reason: str | None) -> None:
+    if reason is None:
+        out.print(Text(f"{plan.DONE[step.kind]} {step.name}"))
+    else:
+        complain(plain(f"cannot {step.kind} {step.name}: {reason}"))
+
+
+def shown(made: Plan) -> Text:
+    """A plan as a person reads it: a line for each server, and one for each field that changes."""
+    text, counts = Text(), Counter[Kind]()
+    width = max((len(step.name) for step in made.steps), default=0)
+    for steps in made.by_server():
+        main = next((step for step in steps if step.kind in {Kind.CREATE, Kind.CHANGE}), steps[0])
+        counts[main.kind] += 1
+        text.append(f"{SIGNS[main.kind]} {main.name:{width}}  {plain(_headline(steps))}\n", COLOURS[main.kind])
+        for one in main.differences:
+            text.append(f"    {one.field}: {_value(one.before)} -> {_value(one.after)}\n")
+    if made.undeclared:
+        text.append(plain(f"Not declared, so left alone (--prune removes): {', '.join(made.undeclared)}\n"))
+    kept = f"{len(made.kept)} already as declared" if made.kept else ""
+    if not made.steps:
+        return text.append(f"Nothing to do{f': {kept}' if kept else ''}.")
+    told = [f"{counts[kind]} to {kind}" for kind in SIGNS if counts[kind]]
+    return text.append(f"{', '.join(filter(None, [*told, kept]))}.")
+
+
+def _headline(steps: list[Step]) -> str:
+    kinds = {step.kind: step for step in steps}
+    start = kinds.get(Kind.START)
+    why = f" ({start.why})" if start and start.why else ""
+    if create := kinds.get(Kind.CREATE):
+        assert create.spec
+        then = f"and start{why}" if start else "but do not start"
+        return f"create {_described(create.spec)}, {then}"
+    if change := kinds.get(Kind.CHANGE):
+        moves = any(one.field in PLACE for one in change.differences)
+        if Kind.STOP in kinds:
+            return f"change, with a stop and a start{why}: it moves" if start and moves else "stop and change"
+        return f"change and start{why}" if start else "change"
+    return " and ".join(step.kind.value for step in steps) + why
+
+
+def _described(spec: ServerSpec) -> str:
+    settings = [
+        f"{name} {_value(getattr(spec, name))}"
+        for name in plan.FIELDS
+        if name not in PLACE and getattr(spec, name) != ServerSpec.model_fields[name].default
+    ]
+    return ", ".join([f"{spec.variant} on {spec.host} port {spec.port or 'that is free'}", *settings])
+
+
+def _value(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def told(step: Step) -> dict[str, Any]:
+    """A step as JSON."""
+    spec = step.spec.model_dump(mode="json") if step.spec else None
+    differences = [{"field": one.field, "before": one.before, "after": one.after} for one in step.differences]
+    return {"step": step.kind.value, "server": step.name, "why": step.why, "spec": spec, "differences": differences}
