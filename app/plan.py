@@ -151,9 +151,13 @@ def make(declared: Sequence[ServerSpec], present: Iterable[Present], remove: Col
         if differences:
             needs = {(Kind.STOP, name)} if moves and now.runs else set()
             add(Kind.CHANGE, name, differences=differences, needs=frozenset(needs))
+    holders: dict[int, list[Present]] = {}
+    for one in there.values():
+        if one.runs:
+            holders.setdefault(one.spec.port, []).append(one)
     for name, spec in wanted.items():
         if spec.start and _wants_start(there.get(name), (Kind.STOP, name) in steps):
-            needs, why = _before_start(there.get(name), spec, there, steps)
+            needs, why = _before_start(there.get(name), spec, holders.get(spec.port, []), steps)
             add(Kind.START, name, why=why, needs=frozenset(needs))
     order = list(Kind)
     touched = {name for _, name in steps}
@@ -186,7 +190,7 @@ def _wants_start(now: Present | None, stopped_first: bool) -> bool:
 
 
 def _before_start(
-    now: Present | None, spec: ServerSpec, there: dict[str, Present], steps: dict[Key, Step]
+    now: Present | None, spec: ServerSpec, at_its_port: list[Present], steps: dict[Key, Step]
 ) -> tuple[set[Key], str]:
     """What a start needs to be done before, and what is to be said of it."""
     name = _name(spec)
@@ -196,8 +200,8 @@ def _before_start(
     elif (Kind.CHANGE, name) in steps:
         needs.add((Kind.CHANGE, name))
     why = f"it {_rest(now)}" if now is not None and not needs & {(Kind.STOP, name)} else ""
-    for other in there.values():
-        if other.name == name or not other.runs or not collide(other.spec, spec):
+    for other in at_its_port:
+        if other.name == name or not collide(other.spec, spec):
             continue
         frees = {(Kind.REMOVE, other.name), (Kind.STOP, other.name)} & steps.keys()
         if frees and (Kind.CHANGE, other.name) in steps:

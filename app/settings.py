@@ -24,7 +24,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     state: Annotated[str, Field(min_length=1)] = Field(default_factory=default_state)
-    config: str | None = None
+    config: Path | None = None
     ports: Annotated[range, NoDecode] = range(1024, 65536)
     loop: Literal["asyncio", "uvloop"] = "asyncio"
     token: SecretStr | None = None

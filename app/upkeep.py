@@ -28,7 +28,7 @@ log = logging.getLogger("echodeck.config")
 class Upkeep:
     """Without a ``file`` it has nothing to do. Close it before its supervisor."""
 
-    def __init__(self, supervisor: Supervisor, file: str | None) -> None:
+    def __init__(self, supervisor: Supervisor, file: Path | None) -> None:
         self._supervisor = supervisor
         self._file = file
         self._read: list[ServerSpec] | None = None
@@ -73,14 +73,14 @@ class Upkeep:
 
     # How
 
-    def _contents(self, file: str) -> list[ServerSpec]:
+    def _contents(self, file: Path) -> list[ServerSpec]:
         try:
-            content = Path(file).expanduser().read_bytes()
+            content = file.expanduser().read_bytes()
         except OSError as error:
             raise Undeclarable([f"{file}: cannot be read: {error.strerror or error}"]) from None
-        return declared.read(content, file, self._supervisor.variants)
+        return declared.read(content, str(file), self._supervisor.variants)
 
-    async def _look_again(self, file: str) -> None:
+    async def _look_again(self, file: Path) -> None:
         async with self._one_at_a_time:
             while self._wanted and not self._supervisor.closing:
                 self._wanted = False

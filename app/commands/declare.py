@@ -27,6 +27,8 @@ from app.spec import ServerSpec
 
 cli = typer.Typer()
 
+STDIN = Path("-")
+
 MANY = 20
 """Steps from which on a bar shows how far it is."""
 
@@ -38,7 +40,7 @@ COLOURS = {Kind.CREATE: "green", Kind.REMOVE: "red", Kind.CHANGE: "yellow", Kind
 @asks
 def apply(
     reach: Reach,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="What is to be, in TOML; - for stdin.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What is to be, in TOML; - for stdin.", allow_dash=True)],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Remove the servers that the file does not declare.")] = False,
 ) -> None:
@@ -72,7 +74,7 @@ def apply(
 @asks
 def export(
     reach: Reach,
-    output: Annotated[str | None, typer.Option(metavar="FILE", help="Write it there.  [stdout]")] = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it there.  [stdout]")] = None,
 ) -> None:
     """Write the servers as a file for apply and for serve --config: what tells them apart, and what is no default."""
     there = present(reach.deck.servers())
@@ -84,18 +86,18 @@ def export(
         typer.echo(text, nl=False)
         return
     try:
-        Path(output).write_text(text, encoding="utf-8")
+        output.expanduser().write_text(text, encoding="utf-8")
     except OSError as error:
         fail(f"--output {output}: {error.strerror or error}", SENSELESS)
 
 
-def _declared(reach: Reach, file: str) -> list[ServerSpec]:
+def _declared(reach: Reach, file: Path) -> list[ServerSpec]:
     """What the file says. All that is wrong with it is said even if the app cannot be asked for its variants."""
     try:
-        content = sys.stdin.buffer.read() if file == "-" else Path(file).expanduser().read_bytes()
+        content = sys.stdin.buffer.read() if file == STDIN else file.expanduser().read_bytes()
     except OSError as error:
         fail(f"{file}: cannot be read: {error.strerror or error}", SENSELESS)
-    where = "stdin" if file == "-" else file
+    where = "stdin" if file == STDIN else str(file)
     try:
         try:
             variants = [one.name for one in reach.deck.variants()]

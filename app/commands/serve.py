@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -22,7 +23,7 @@ def serve_command(
         str | None, typer.Option(help="The file that remembers what should run; `:memory:` for none.")
     ] = None,
     config: Annotated[
-        str | None, typer.Option(help="A file (TOML) that declares servers; on SIGHUP it is read again.")
+        Path | None, typer.Option(help="A file (TOML) that declares servers; on SIGHUP it is read again.")
     ] = None,
     ports: Annotated[str | None, typer.Option(help="The ports that servers may use.  [1024-65535]")] = None,
     loop: Annotated[str | None, typer.Option(help="The event loop: asyncio or uvloop.  [asyncio]")] = None,
