@@ -74,7 +74,7 @@ def apply(
 @asks
 def export(
     reach: Reach,
-    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it there.  [stdout]")] = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it there.  \\[stdout]")] = None,
 ) -> None:
     """Write the servers as a file for apply and for serve --config: what tells them apart, and what is no default."""
     there = present(reach.deck.servers())
@@ -169,7 +169,8 @@ def _bar(steps: int) -> Iterator[Any]:
     if steps < MANY or not out.is_terminal:
         yield lambda: None
         return
-    with Progress(console=out, transient=True) as progress:
+    beside = sys.stderr.isatty()  # errors that go elsewhere must not end up above the bar
+    with Progress(console=out, transient=True, redirect_stderr=beside) as progress:
         task = progress.add_task("", total=steps)
         yield lambda: progress.advance(task)
 
