@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -242,7 +243,7 @@ class Client:
                 for event in feed.iter_sse():
                     yield News(event.event, json.loads(event.data))
         except httpx.TransportError as error:
-            raise Unreachable(f"{self.url} went away: {error}") from error
+            raise Unreachable(f"{self.url} went away: {reason(error)}") from error
         except ValueError as error:
             raise Unreachable(f"what answers at {self.url} is no Echodeck") from error
 
@@ -252,7 +253,7 @@ class Client:
         try:
             response = self._http.request(method, path, **request)
         except (httpx.TransportError, httpx.InvalidURL) as error:
-            raise Unreachable(f"nothing answers at {self.url}: {error}") from error
+            raise Unreachable(f"nothing answers at {self.url}: {reason(error)}") from error
         _check(response)
         return response
 
@@ -275,6 +276,11 @@ class Client:
 
 def _path(name: str, action: str = "") -> str:
     return "/".join(filter(None, ("/servers", quote(name, safe=""), action)))
+
+
+def reason(error: Exception) -> str:
+    """Why nothing answers, without its number."""
+    return re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
 
 
 def is_near(url: str) -> bool:

@@ -10,6 +10,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, NoReturn
+from urllib.parse import urlsplit
 
 import httpx
 import typer
@@ -122,9 +123,10 @@ def reached(url: str | None, token: str | None, patience: float = echodeck.SECON
     configured = configuration()
     where = url or configured.url or DEFAULT_URL
     no_address = f"--url {plain(where)} is no address of an app; one looks like {DEFAULT_URL}"
-    if not where.startswith(("http://", "https://")):
-        fail(no_address, SENSELESS)
     try:
+        parts = urlsplit(where)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
+            fail(no_address, SENSELESS)
         return echodeck.Client(where, token or configured.token, patience)
     except UnicodeEncodeError:
         fail("--token has letters that no token has", SENSELESS)

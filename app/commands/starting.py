@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -32,18 +34,17 @@ MaxBuffer = Annotated[
 ]
 
 
-def _or_none(text: str) -> int | float | str:
+def _figure(text: str) -> int | float | str:
     """What a limit is set to: REST says what is wrong with a word that is no figure."""
     for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            pass
+        with suppress(ValueError):
+            if math.isfinite(figure := kind(text)):  # JSON has no others
+                return figure
     return text
 
 
 def _limit(text: str) -> Any:
-    return typer.Option(help=text, parser=_or_none, metavar="N|none", show_default=False)
+    return typer.Option(help=text, parser=_figure, metavar="N|none", show_default=False)
 
 
 MaxConnections = Annotated[Any, _limit("Open connections at once; further clients are closed at once. none: no bound.")]

@@ -121,8 +121,10 @@ class Talk:
                 echodeck.refusal(response.status_code, bytes(response.body or b""))
                 or echodeck.Unreachable(f"what answers at {self._deck.url} is no Echodeck ({response.status_code})")
             ) from None
-        except (OSError, TimeoutError, InvalidHandshake, InvalidURI, EOFError) as error:
-            raise echodeck.Unreachable(f"nothing answers at {self._deck.url}: {error}") from error
+        except (OSError, InvalidHandshake, InvalidURI, EOFError) as error:
+            refused = isinstance(error, ConnectionRefusedError)
+            why = "Connection refused" if refused else echodeck.reason(error)
+            raise echodeck.Unreachable(f"nothing answers at {self._deck.url}: {why}") from error
 
     async def _hear(self) -> None:
         waits: asyncio.TimerHandle | None = None

@@ -147,11 +147,9 @@ class Top(View[Look]):
 
     def shown(self, found: Look) -> list[Text | Table]:
         rows = self._sorted(found.rows)
-        most = max(1, out.height - 6) if out.is_terminal else len(rows)
-        parts: list[Text | Table] = [*_head(found), Text(""), _table(rows[:most])]
-        if len(rows) > most:
-            parts.append(Text(f"... and {len(rows) - most} more; sorted by {self._sort}"))
-        return parts
+        most = max(1, out.height - 7) if out.is_terminal else len(rows)
+        below = f"by {self._sort}" + (f"; {len(rows) - most} more" if len(rows) > most else "")
+        return [*_head(found), Text(""), _table(rows[:most]), Text(below, style="dim")]
 
     def key(self, pressed: str) -> bool:
         for one in pressed:
@@ -177,10 +175,7 @@ def _head(found: Look) -> list[Text]:
             f"{sum(row.exceptions for row in rows)} exceptions"
         ),
         Text(f"loop: servers {share(servers)}, app {share(app)}, idle {share(idle)}"),
-        Text(
-            f"late: {lag['p50']:.1f} ms half of the time, {lag['p99']:.1f} at 99 %, "
-            f"{lag['max']:.1f} at most  stalled {loop['stalled']} times"
-        ),
+        Text(f"lag: p50 {lag['p50']:.1f} ms, p99 {lag['p99']:.1f}, max {lag['max']:.1f}; {loop['stalled']} stalls"),
     ]
 
 

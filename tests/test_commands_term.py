@@ -1,0 +1,198 @@
+"""``echodeck term``: every byte, every way to end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable
+
+import pytest
+
+import echodeck
+from pytest_echodeck import EchoServer
+from tests.commanding import complained, piped, run, said, terminal
+from tests.conftest import Program
+
+Servers = Callable[..., EchoServer]
+Start = Callable[..., Program]
+
+
+@pytest.fixture
+def url(echodeck_app: echodeck.Client) -> str:
+    return echodeck_app.url
+
+
+def test_what_goes_in_comes_back_untouched(url: str, echo_server: EchoServer) -> None:
+    data = os.urandom(3_000_000)
+    done = run(url, "term", echo_server.name, "--eof", input=data)
+    assert (done.returncode, done.stdout == data) == (0, True)
+    assert b"accepted as connection" in done.stderr
+
+
+def test_a_reader_that_pauses_holds_back_the_server_and_loses_nothing(url: str, echo_server: EchoServer) -> None:
+    data = os.urandom(8_000_000)
+    with piped(url, "term", echo_server.name, "-N") as one:
+        one.wait_for(b"accepted", "stderr")
+        sending = threading.Thread(target=lambda: (one.send(data), one.process.stdin and one.process.stdin.close()))
+        sending.start()
+        looks = [-1]
+        while looks[-1] < 1 or looks[-20:] != [looks[-1]] * 20:  # until it stands still
+            looks.append(echo_server.connections()[0].bytes_out)
+        assert looks[-1] < len(data)
+        assert one.process.stdout
+        assert one.process.stdout.read() == data
+        sending.join()
+        assert one.end() == 0
+
+
+def test_without_eof_it_goes_on_reading_until_the_server_ends(
+    url: str, echodeck_app: echodeck.Client, echo_server: EchoServer
+) -> None:
+    with piped(url, "term", echo_server.name) as one:
+        one.send(b"hello")
+        assert one.process.stdin
+        one.process.stdin.close()
+        one.wait_for(b"hello")
+        (connection,) = echo_server.connections()
+        assert connection.state == "open"
+        echodeck_app.hang_up(connection.id)
+        assert one.end() == 0
+
+
+def test_with_eof_the_server_is_told(url: str, echo_servers: Servers) -> None:
+    assert said(url, "term", echo_servers("asyncio").name, "--eof") == ""
+
+
+def test_a_server_that_ends_first_ends_it(url: str, echo_servers: Servers) -> None:
+    with piped(url, "term", echo_servers("accept-once").name) as one:
+        assert one.end() == 0  # though stdin is open
+
+
+def test_who_waits_is_told_so_and_when_it_is_let_in(url: str, echo_servers: Servers) -> None:
+    server = echo_servers("blocking")
+    with socket.create_connection(server.address) as first, piped(url, "term", server.name, "--eof") as one:
+        one.send(b"hello\nquit\n")
+        one.wait_for(b"waits in the backlog", "stderr")
+        assert b"accepted" not in one.heard["stderr"]
+        first.close()
+        one.wait_for(b"accepted as connection", "stderr")
+        assert one.end() == 0
+        assert one.heard["stdout"] == b"hello\nquit\n"
+
+
+def test_quiet_says_nothing_beside_the_bytes(url: str, echo_server: EchoServer) -> None:
+    assert run(url, "term", echo_server.name, "-N", "-q", input=b"x").stderr == b""
+
+
+def test_hex_shows_both_directions(url: str, echo_server: EchoServer) -> None:
+    rows = said(url, "term", echo_server.name, "--eof", "--hex", input=b"0123456789abcdef\x00\xff\n").splitlines()
+    for direction in "><":
+        assert [row[2:] for row in rows if row[0] == direction] == [
+            "00000000  30 31 32 33 34 35 36 37 38 39 61 62 63 64 65 66  |0123456789abcdef|",
+            "00000010  00 ff 0a                                         |...|",
+        ]
+
+
+def test_crlf_is_sent_once_for_each_line(url: str, echo_server: EchoServer) -> None:
+    assert run(url, "term", echo_server.name, "-NC", input=b"a\nb\r\nc\r\rd\n").stdout == b"a\r\nb\r\nc\r\rd\r\n"
+    with piped(url, "term", echo_server.name, "-NC") as one:
+        one.send(b"a\r")
+        one.wait_for(b"a\r")
+        one.send(b"\nb")
+        assert one.wait_for(b"b") == b"a\r\nb"
+
+
+def test_json_has_all_that_happens(url: str, echo_server: EchoServer) -> None:
+    happened = [
+        json.loads(row) for row in said(url, "term", echo_server.name, "-N", "--json", input=b"hi").splitlines()
+    ]
+    assert {one["type"] for one in happened} == {"opened", "accepted", "bytes", "eof"}
+    assert {"type": "bytes", "direction": "in", "base64": "aGk="} in happened
+    assert {"type": "bytes", "direction": "out", "base64": "aGk="} in happened
+
+
+# In a terminal
+
+
+def test_a_terminal_sees_control_bytes_and_does_not_obey_them(url: str, echo_server: EchoServer) -> None:
+    with terminal(url, "term", echo_server.name) as screen:
+        screen.wait_for("accepted")
+        screen.type("\x16\x1b[31mé\x16\x01\tx\n".encode())
+        assert r"\x1b[31mé\x01" in screen.wait_for("\\x01\tx")
+        screen.type(b"\x03")
+        assert screen.end() == 130
+        assert b"Traceback" not in screen.shown
+
+
+def test_raw_lets_it_obey(url: str, echo_server: EchoServer) -> None:
+    with terminal(url, "term", echo_server.name, "--raw") as screen:
+        screen.wait_for("accepted")
+        screen.type(b"\x16\x1b[31mred\n")
+        screen.wait_for("red\n")  # as it is typed
+        screen.wait_for("red")
+        assert b"\x1b[31mred" in screen.shown
+        assert b"\\x1b" not in screen.shown
+
+
+def test_letters_that_come_in_pieces_are_whole() -> None:
+    from app.commands.showing import Visible
+
+    shown = Visible()
+    pieces = ["é".encode()[:1], "é".encode()[1:] + b"\xff", b"\xc2", b"\x9b\r\n"]
+    assert b"".join(map(shown.received, pieces)).decode() == "é\\xff\\xc2\\x9b\\x0d\n"
+
+
+# How it ends
+
+
+def test_a_server_that_does_not_run(url: str, echo_server: EchoServer) -> None:
+    echo_server.stop()
+    assert "stopped" in complained(url, "term", echo_server.name, code=1)
+
+
+def test_a_server_that_is_stopped_meanwhile(url: str, echo_server: EchoServer) -> None:
+    with piped(url, "term", echo_server.name) as one:
+        one.wait_for(b"accepted", "stderr")
+        echo_server.stop()
+        assert one.end() == 6
+        assert b"The server was stopped." in one.heard["stderr"]
+
+
+def test_a_connection_that_is_reset(url: str, echo_servers: Servers) -> None:
+    server = echo_servers("blocking")
+    with socket.create_connection(server.address), piped(url, "term", server.name) as one:
+        one.send(b"never read")
+        one.wait_for(b"waits", "stderr")
+        server.stop()  # what waits unaccepted is reset by the kernel
+        assert one.end() == 6
+
+
+@pytest.mark.parametrize(("sig", "why"), [(signal.SIGTERM, "shutting down"), (signal.SIGKILL, "went away")])
+def test_an_app_that_ends_meanwhile(program: Start, sig: signal.Signals, why: str) -> None:
+    running = program()
+    name = json.loads(said(running.url, "start", "asyncio", "--json"))["name"]
+    with piped(running.url, "term", name) as one:
+        one.wait_for(b"accepted", "stderr")
+        running.signal(sig)
+        assert one.end() == 3
+        assert why in one.heard["stderr"].decode()
+
+
+def test_whoever_reads_may_have_enough(url: str, echo_server: EchoServer) -> None:
+    with piped(url, "term", echo_server.name, "-q") as one:
+        assert one.process.stdout
+        one.process.stdout.close()
+        one.send(b"hello")
+        assert one.end() == 0
+        assert one.heard["stderr"] == b""
+
+
+def test_more_terminals_than_may_be(program: Start) -> None:
+    running = program("--terminals", "1")
+    name = json.loads(said(running.url, "start", "asyncio", "--json"))["name"]
+    with piped(running.url, "term", name) as one:
+        one.wait_for(b"accepted", "stderr")
+        assert "--terminals" in complained(running.url, "term", name, code=1)
