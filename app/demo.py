@@ -11,7 +11,7 @@ import tomli_w
 from servers import discover
 
 PORT = 8000
-"""The page's; the tutorial's steps are on the ports after it, and what goes beyond them from the eleventh after it on."""
+"""The page's. Step n of the tutorial is n after it, and what goes beyond the tutorial from 11 after it on."""
 
 BEYOND = {"threads": 11, "asyncio-streams": 12, "asyncio-tuned": 13}
 """Given by name, so that a new variant moves none of them; it comes after the last."""

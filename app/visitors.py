@@ -1,14 +1,14 @@
 """Visitors of the servers that run, so that there is something to see: who comes where, and when.
 
-They ask REST which servers there are, every few seconds again, and are as many in all whatever there is. When the app
-goes away they wait for it. Times in seconds.
+They ask REST which servers there are, every few seconds again, and are not too many in all, whatever there is. When the
+app goes away they wait for it. Times in seconds.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, NamedTuple
@@ -45,6 +45,13 @@ class Place(NamedTuple):
     name: str
     port: int
     clients: str
+
+
+def crowd(places: Iterable[Place]) -> dict[Place, int]:
+    """How many go where: not more than ``MOST`` in all, wherever that leaves nobody."""
+    visited = list(places)[:MOST]
+    share = MOST // max(1, len(visited))
+    return {place: min(share, AT_ONE_SERVER[place.clients]) for place in visited}
 
 
 @dataclass
@@ -129,13 +136,11 @@ class Visitors:
         asking.start()
         variants, servers = await asking.ended
         clients = {one.name: one.clients for one in variants}
-        found = [
+        return crowd(
             Place(one.name, one.port, clients.get(one.variant, "all at once"))
             for one in servers
             if one.desired == "running" and one.state not in ENDED
-        ][:MOST]
-        share = MOST // max(1, len(found))
-        return {place: min(share, AT_ONE_SERVER.get(place.clients, share)) for place in found}
+        )
 
     def _send_away(self, places: list[Place]) -> None:
         for place in places:

@@ -14,12 +14,12 @@ PATIENCE = 10.0
 """Seconds after which something that should have happened has not."""
 
 
-async def until(holds: Callable[[], object], what: str) -> None:
-    """Wait for what only the kernel or another thread can bring about."""
-    deadline = time.monotonic() + PATIENCE
+async def until(holds: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
+    """Wait for what only the kernel, another thread or another process can bring about."""
+    deadline = time.monotonic() + patience
     while not holds():
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {PATIENCE:g} s: {what}")
+            raise AssertionError(f"not within {patience:g} s: {what}")
         await asyncio.sleep(0.002)
 
 

@@ -65,7 +65,7 @@ def test_a_new_file_is_a_new_variant(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "_helper.py").write_text("")
     monkeypatch.setattr(servers, "__path__", [*servers.__path__, str(tmp_path)])
     found = servers.discover()
-    assert list(found)[-2:] == ["shout", "threads"]
+    assert list(found)[-4:] == ["asyncio-streams", "asyncio-tuned", "shout", "threads"]
     assert (found["shout"].step, found["shout"].runs_on, found["shout"].title) == (None, "loop", "Answer in capitals")
     del sys.modules["servers.beyond_shout"]
 
@@ -86,6 +86,7 @@ def test_nothing_committed_names_a_registry() -> None:
         "pyproject.toml",
         "Makefile",
         "Dockerfile",
+        "docker-compose.yml",
     ):
         text = (ROOT / name).read_text()
         assert not [host for host in ("registry.", "pypi.", "pythonhosted", "index-url http") if host in text], name
