@@ -28,7 +28,8 @@ class Watcher(Protocol):
         """A client was accepted; False turns it away: it is closed, and the variant never sees it."""
 
     def closes(self, connection: Connection) -> None:
-        """A connection is about to be closed; its descriptor still answers. Called once a connection."""
+        """A connection is about to be closed or detached; its descriptor still answers, unless a library has closed it
+        by its number. Called once a connection."""
 
     def turned_away(self, error: OSError) -> None:
         """A client was closed unseen, because the process or the system has no descriptor left."""
@@ -56,10 +57,18 @@ class Connection(socket.socket):
     tap: Tap | None
 
     def close(self) -> None:
+        self._leave()
+        super().close()
+
+    def detach(self) -> int:
+        """uvloop's transports end with it what they were given, once they have closed the descriptor themselves."""
+        self._leave()
+        return super().detach()
+
+    def _leave(self) -> None:
         watcher, self.watcher = self.watcher, None
         if watcher is not None:
             watcher.closes(self)
-        super().close()
 
     def show_to(self, tap: Tap | None) -> None:
         """From the next call on, show what is received and sent; to nobody with None."""
@@ -75,7 +84,7 @@ class TappedConnection(Connection):
 
     A socket that does not block comes to wear this class when it is tapped. One that blocks wears it from the start,
     because a thread that waits in the kernel's ``recv`` would not notice the change, and the first bytes would be
-    missed.
+    missed. A library that knows only the descriptor, as uvloop's transports do, calls none of this and shows nothing.
     """
 
     __slots__ = ()

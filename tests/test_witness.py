@@ -57,6 +57,14 @@ def test_a_connection_tells_once_that_it_closes(listener: Listener) -> None:
     assert listener.watcher.left == listener.watcher.came == [connection]  # type: ignore[attr-defined]
 
 
+def test_a_connection_that_is_detached_has_left(listener: Listener) -> None:
+    with connect(listener):
+        connection, _ = listener.accept()
+        with connection, socket.socket(fileno=connection.detach()):
+            assert listener.watcher.left == [connection]  # type: ignore[attr-defined]
+    assert listener.watcher.left == [connection]  # type: ignore[attr-defined]
+
+
 def test_who_is_turned_away_is_never_seen(listener: Listener) -> None:
     listener.watcher = Watching(most=0)
     listener.setblocking(False)
