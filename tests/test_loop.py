@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from app import sampler as module
 from app import tasks
 from app.sampler import Sampler, Stall
 from app.server import Server
-from app.shapes.loop import LoopNow
+from app.shapes.loop import LoopNow, LoopShape
 from app.supervisor import Supervisor
 from tests.conftest import Program, Start
 from tests.helpers import PATIENCE, Client, until
@@ -356,3 +357,16 @@ def test_the_feed_is_told_only_of_those_who_took_some_of_the_loop() -> None:
     told = LoopNow.of(sampler)
     assert told.share == {"one": pytest.approx(0.5), "idle": pytest.approx(0.5)}
     assert (told.threads, told.stalled, told.lag_ms.max) == ({}, 0, 0)
+
+
+def test_stalls_can_be_told_while_the_sampler_adds_one() -> None:
+    sampler = Sampler()
+
+    class Stack(list[Any]):
+        def __iter__(self) -> Any:
+            sampler.stalls.append(Stall(datetime.now(UTC), 0.2, None, []))
+            return super().__iter__()
+
+    for _ in range(3):
+        sampler.stalls.append(Stall(datetime.now(UTC), 0.1, None, Stack()))
+    assert len(LoopShape.of(sampler, []).stalls) == 3

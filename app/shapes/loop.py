@@ -72,7 +72,7 @@ class LoopShape(BaseModel):
                     server=stall.server,
                     stack=[PlaceShape.of(place) for place in stall.stack],
                 )
-                for stall in reversed(sampler.stalls)
+                for stall in reversed(list(sampler.stalls))  # to which its thread may add meanwhile
             ],
         )
 
