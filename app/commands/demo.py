@@ -135,7 +135,8 @@ async def _until_told_to_end(work: Coroutine[Any, Any, None]) -> None:
     task = asyncio.create_task(work)
     loop = asyncio.get_running_loop()
     for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(sig, task.cancel)
+        if sig is not signal.SIGHUP or signal.getsignal(sig) is not signal.SIG_IGN:  # as it is under nohup
+            loop.add_signal_handler(sig, task.cancel)
     await asyncio.wait({task})
     if not task.cancelled():
         task.result()
