@@ -109,7 +109,8 @@ def test_json_has_all_that_happens(url: str, echo_server: EchoServer) -> None:
     happened = [
         json.loads(row) for row in said(url, "term", echo_server.name, "-N", "--json", input=b"hi").splitlines()
     ]
-    assert {one["type"] for one in happened} == {"opened", "accepted", "bytes", "eof"}
+    assert {one["type"] for one in happened} == {"opened", "accepted", "bytes", "eof", "closed"}
+    assert (happened[0]["type"], happened[-1]["code"]) == ("opened", 1000)
     assert {"type": "bytes", "direction": "in", "base64": "aGk="} in happened
     assert {"type": "bytes", "direction": "out", "base64": "aGk="} in happened
 

@@ -32,7 +32,7 @@ Interval = Annotated[float, typer.Option(metavar="SECONDS", min=0.1, max=3600, h
 def connections(
     reach: Reach,
     server: OfServer = None,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on looking, until Ctrl+C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on looking, until q or Ctrl+C.")] = False,
     interval: Interval = 1.0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Ids only, one a line.")] = False,
 ) -> None:

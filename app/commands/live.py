@@ -39,10 +39,7 @@ T = TypeVar("T")
 
 
 class View(Generic[T]):
-    """What to ask the app (in a thread), and how that is shown.
-
-    ``note`` is what is wrong with the app just now; a view that fills the screen has ``whole``.
-    """
+    """What to ask the app (in a thread), and how that is shown; one that fills the screen is ``whole``."""
 
     whole = False
 
@@ -59,7 +56,7 @@ class View(Generic[T]):
 
     def key(self, pressed: str) -> bool:
         """Whether that ends it."""
-        return False
+        return "q" in pressed.lower()
 
 
 def keep_looking(reach: Reach, view: View[T], interval: float) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import quote
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.typing import Subprotocol
 
 import echodeck
@@ -57,6 +57,7 @@ def talk(deck: echodeck.Client, name: str, shower: Shower, *, eof: bool, crlf: b
     """
     try:
         code, reason = asyncio.run(Talk(deck, name, shower, eof=eof, crlf=crlf, quiet=quiet).go_on())
+        os.write(1, shower.happened({"type": "closed", "code": code, "reason": reason}))
     finally:
         shower.close()
     if code != Code.DONE:
@@ -92,8 +93,7 @@ class Talk:
                 pass
             finally:
                 self._out.put(None)
-            with suppress(ConnectionClosed):
-                await self._written.wait()
+            await self._written.wait()
             if self._output_failed:
                 raise self._output_failed
             await websocket.wait_closed()
@@ -121,7 +121,9 @@ class Talk:
                 echodeck.refusal(response.status_code, bytes(response.body or b""))
                 or echodeck.Unreachable(f"what answers at {self._deck.url} is no Echodeck ({response.status_code})")
             ) from None
-        except (OSError, InvalidHandshake, InvalidURI, EOFError) as error:
+        except InvalidHandshake as error:
+            raise echodeck.Unreachable(f"what answers at {self._deck.url} is no Echodeck: {error}") from error
+        except OSError as error:
             refused = isinstance(error, ConnectionRefusedError)
             why = "Connection refused" if refused else echodeck.reason(error)
             raise echodeck.Unreachable(f"nothing answers at {self._deck.url}: {why}") from error

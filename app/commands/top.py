@@ -156,7 +156,7 @@ class Top(View[Look]):
             if one == "s":
                 sorts = list(Sort)
                 self._sort = sorts[(sorts.index(self._sort) + 1) % len(sorts)]
-        return "q" in pressed.lower()
+        return super().key(pressed)
 
     def _sorted(self, rows: list[Row]) -> list[Row]:
         return sorted(rows, key=KEYS[self._sort])
