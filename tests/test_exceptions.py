@@ -16,7 +16,7 @@ import pytest
 from app.adoption import is_news
 from app.exceptions import Details, ExceptionLog
 from app.shapes.happenings import ExceptionShape
-from tests.conftest import Start
+from tests.conftest import VARIANTS, Start
 from tests.helpers import Client
 
 log = logging.getLogger(__name__)
@@ -133,7 +133,7 @@ async def test_each_net_tells_who_was_hurt_and_by_what(
     assert (state["exceptions"], state["state"]) == (1, "crashed" if fatal else "running")
 
 
-@pytest.mark.parametrize("variant", ["asyncio", "threads"])
+@pytest.mark.parametrize("variant", [name for name, variant in VARIANTS.items() if variant.wire.boom])
 async def test_boom_is_one_exception_with_its_input(api: httpx.AsyncClient, begin: Start, variant: str) -> None:
     server = await begin(variant)
     peer = await say(server.spec.port, b"boom\n")

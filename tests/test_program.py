@@ -19,7 +19,7 @@ import pytest
 
 from app.listening import show
 from tests.conftest import ECHODECK, VARIANTS, Program
-from tests.helpers import Client, refuses, until
+from tests.helpers import PATIENCE, Client, refuses, until
 
 Start = Callable[..., Program]
 
@@ -60,6 +60,56 @@ async def test_every_variant_answers_on_either_loop(program: Start, loop: str) -
         assert httpx.delete(f"{running.url}/servers/{name}").status_code == 204
     running.signal(signal.SIGTERM)
     assert running.wait() == 0
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("variant", ["asyncio-streams", "asyncio-tuned"])
+async def test_those_with_a_machinery_of_their_own_are_watched_on_either_loop(
+    program: Start, variant: str, loop: str
+) -> None:
+    running = program("--loop", loop)
+    made = make(running, variant, max_connections=3, idle_timeout=300)
+    port = int(str(made["port"]))
+    async with httpx.AsyncClient(base_url=running.url) as http:
+
+        async def is_so(**wanted: object) -> dict[str, object]:
+            """The server, once its connections are these."""
+            found: dict[str, object] = {}
+            async with asyncio.timeout(PATIENCE):
+                while not wanted.items() <= {**found, **found.get("connections", {})}.items():  # type: ignore[dict-item]
+                    found = (await http.get(f"/servers/{made['name']}")).json()
+            return found
+
+        clients = [await Client.to(port) for _ in range(3)]
+        for client in clients:
+            await client.ask(b"hello", b"hello")
+        async with await Client.to(port) as too_many:
+            assert await too_many.rest() == b""
+        await is_so(open=3, total=3, turned_away=1, bytes_in=15, bytes_out=15)
+        rows = (await http.get("/connections")).json()["items"]
+        assert {(row["state"], row["bytes_in"], row["bytes_out"]) for row in rows} == {("open", 5, 5)}
+        assert (await http.delete(f"/connections/{rows[0]['id']}")).status_code == 204
+        assert await clients[0].rest() == b""
+        await clients[1].send(b"boom\n")
+        assert await clients[1].rest() == b""
+        (error,) = (await http.get("/exceptions")).json()["items"]
+        assert (error["connection"], error["input"]) == (rows[1]["id"], r"b'boom\n'")
+        await clients[2].reset()
+        before = (await is_so(open=0))["bytes_in"]
+        leaver = await Client.to(port)
+        await leaver.ask(b"bye", b"bye")
+        await leaver.half_close()
+        assert await leaver.rest() == b""
+        await is_so(open=0, total=4, exceptions=2, bytes_in=int(str(before)) + 3)  # the last of them, too
+        idler = await Client.to(port)
+        await is_so(open=1)
+        await http.patch(f"/servers/{made['name']}", json={"idle_timeout": 0.1})
+        assert await idler.rest() == b""
+        for client in (*clients, leaver, idler):
+            await client.close()
+    running.signal(signal.SIGTERM)
+    assert running.wait() == 0
+    assert "was never" not in running.end()
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
