@@ -241,6 +241,8 @@ class Client:
             with connect_sse(self._http, "GET", "/events", params=parameters, timeout=SILENCE) as feed:
                 _check(feed.response)
                 for event in feed.iter_sse():
+                    if not event.data:  # how long to wait before coming back
+                        continue
                     yield News(event.event, json.loads(event.data))
         except httpx.TransportError as error:
             raise Unreachable(f"{self.url} went away: {reason(error)}") from error

@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
+import typer
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -124,8 +125,7 @@ def _one_after_the_other(reach: Reach, view: View[T], looks: _Looks[T]) -> None:
             else:
                 for part in view.shown(looks.found):
                     show(part if isinstance(part, Table) else part.plain)
-                show("")
-                sys.stdout.flush()
+                typer.echo()
         if (looks.trouble is None) != (said is None):
             said = looks.trouble
             complain(f"{said}; trying again" if said else f"{looks.url} answers again")

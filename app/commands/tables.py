@@ -82,9 +82,10 @@ def table(
 
 
 def show(text: str | Table) -> None:
-    """On stdout."""
+    """On stdout; no text is no line."""
     if isinstance(text, str):
-        out.print(plain(text))
+        if text:
+            out.print(plain(text))
         return
     console = Console(highlight=False, markup=False, emoji=False, width=WIDE)
     with console.capture() as captured:
