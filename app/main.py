@@ -70,7 +70,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.metrics = Metrics(supervisor, app.state.streams, app.state.terminals)
     app.state.rules = rules = Rules(settings, frozenset({socket.gethostname().lower()}))
     routers = [module.router for module in _ROUTED]
-    problems.install(app, routers)
+    problems.install(app, routers, pages.problem_page)
     app.include_router(terminal.router)  # first: hundreds may be opened at once, and routes are tried in turn
     for router in routers:
         app.include_router(router, dependencies=[] if router is pages.router else [Depends(problems.known_parameters)])

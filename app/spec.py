@@ -12,9 +12,15 @@ NOT_FOR_SERVERS = frozenset({"app", "idle"})
 """Names that have a share of the loop besides servers."""
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+HOST_PATTERN = r"^[0-9A-Za-z.:%_-]+$"
+PATTERNS = {
+    NAME_PATTERN: "Give at most 63 letters, digits, dots, hyphens and underscores, beginning with a letter or digit.",
+    HOST_PATTERN: "Give an address or name of this machine, such as 127.0.0.1, ::1 or localhost.",
+}
+"""What who breaks them is told."""
 
 Port = Annotated[int, Field(ge=0, le=65535, strict=True)]
-Host = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[0-9A-Za-z.:%_-]+$")]
+Host = Annotated[str, Field(min_length=1, max_length=253, pattern=HOST_PATTERN)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False, strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 

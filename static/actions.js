@@ -15,7 +15,7 @@ export async function act(name, action) {
       act: () => call("POST", "/servers", {...spec, name, start: desired === "running"}).catch(tellProblem),
     },
   });
-  if (location.pathname === `/ui/servers/${encodeURIComponent(name)}`) go("/");
+  if (location.pathname === `/ui/servers/${encodeURIComponent(name)}`) go("/", {push: true});
 }
 
 /** The button says that it is at work until the promise is settled; what goes wrong is told. */

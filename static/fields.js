@@ -6,8 +6,8 @@ const DECIMAL = new Set(["idle_timeout"]);
 /** What a field says, as the app wants it; what is no number goes as it stands, so that the app can say what is wrong. */
 export function valueOf(field, text) {
   if (field === "nodelay") return text === "True";
-  if (WHOLE.has(field)) return /^\d{1,15}$/.test(text) ? Number(text) : text;
-  if (DECIMAL.has(field)) return /^\d{1,15}(\.\d{1,9})?$/.test(text) ? Number(text) : text;
+  if (WHOLE.has(field)) return /^-?\d{1,15}$/.test(text) ? Number(text) : text;
+  if (DECIMAL.has(field)) return /^-?\d{1,15}(\.\d{1,9})?$/.test(text) ? Number(text) : text;
   return text;
 }
 
@@ -20,7 +20,7 @@ export function blame(form, problem) {
   error.id = `wrong-${input.name}`;
   error.setAttribute("role", "alert");
   error.textContent = problem.blame;
-  input.after(error);
+  (input.closest(".joined") ?? input).after(error);
   input.setAttribute("aria-invalid", "true");
   input.setAttribute("aria-describedby", error.id);
   const more = input.closest("details");

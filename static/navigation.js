@@ -1,6 +1,9 @@
 // Going from page to page without leaving the document, so that terminals stay open: the new page's main part takes the
 // place of the old one's. Whatever goes wrong on the way, the browser does it the ordinary way.
 
+import {tellProblem} from "./notices.js";
+import {nobodyAnswers} from "./rest.js";
+
 const SWAPPED = ["#main", "nav.pages", ".choices"];
 let leave = () => {};
 let arrive = () => {};
@@ -19,16 +22,17 @@ export function begin(mount) {
     if (!staysHere(target) || link.target || link.hasAttribute("download")) return;
     if (target.pathname + target.search === shown && target.hash) return;
     event.preventDefault();
-    go(link.href);
+    go(link.href, {push: true});
   });
-  addEventListener("popstate", () => {
-    if (location.pathname + location.search !== shown) go(location.href, false);
+  history.scrollRestoration = "manual";
+  addEventListener("popstate", (event) => {
+    if (location.pathname + location.search !== shown) go(location.href, {scrolled: event.state?.scrolled ?? 0});
   });
   return arrive();
 }
 
-/** Show the page at this address of ours. */
-export async function go(address, push = true) {
+/** Show the page at this address of ours. `push` is for a place in the history; `scrolled` is how far down it was left. */
+export async function go(address, {push = false, scrolled = 0} = {}) {
   const target = new URL(address, location.href);
   const turn = ++going;
   let page;
@@ -36,7 +40,8 @@ export async function go(address, push = true) {
     const response = await fetch(target, {headers: {accept: "text/html"}});
     page = new DOMParser().parseFromString(await response.text(), "text/html");
   } catch {
-    page = null;
+    if (turn === going) tellProblem(nobodyAnswers()); // the browser's own error page would cost what is open here
+    return;
   }
   if (turn !== going) return; // somebody clicked elsewhere meanwhile
   if (!page?.getElementById("main")?.dataset.page) {
@@ -45,7 +50,10 @@ export async function go(address, push = true) {
   }
   leave();
   leave = () => {};
-  if (push) history.pushState(null, "", target);
+  if (push) {
+    history.replaceState({scrolled: scrollY}, "");
+    history.pushState(null, "", target);
+  }
   shown = target.pathname + target.search;
   document.title = page.title;
   for (const place of SWAPPED) {
@@ -54,13 +62,13 @@ export async function go(address, push = true) {
   const main = document.getElementById("main");
   main.focus({preventScroll: true});
   await arrive();
-  const anchor = target.hash && document.getElementById(decodeURIComponent(target.hash.slice(1)));
+  const anchor = target.hash && document.getElementById(target.hash.slice(1));
   if (anchor) anchor.scrollIntoView();
-  else scrollTo(0, 0);
+  else scrollTo(0, scrolled);
 }
 
 function staysHere(target) {
   const {pathname} = target;
-  const ours = pathname === "/" || (pathname.startsWith("/ui/") && pathname !== "/ui/choose");
+  const ours = pathname === "/" || pathname === "/docs" || (pathname.startsWith("/ui/") && pathname !== "/ui/choose");
   return target.origin === location.origin && ours;
 }

@@ -12,6 +12,7 @@ const PAGES = {
   server: () => import("./server/page.js"),
   exceptions: () => import("./exceptions/page.js"),
   loop: () => import("./loop/page.js"),
+  docs: () => import("./docs/page.js"),
 };
 const ALWAYS = ["servers", "loop"];
 
@@ -23,10 +24,7 @@ history.follow(feed);
 setInterval(() => document.hidden || tellTimes(document), 1000);
 begin(async (main) => {
   const page = await PAGES[main.dataset.page]?.();
-  if (!page) {
-    feed.want(ALWAYS);
-    return () => {};
-  }
-  return page.mount(main, feed);
+  if (!page || main.dataset.page === "docs") feed.want(ALWAYS);
+  return page?.mount(main, feed);
 });
 if (localStorage.getItem("echodeck-walk")) (await import("./walk/walk.js")).resumeWalk();

@@ -18,8 +18,10 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
+from app.api.problems import NO_NUMBER, NO_WHOLE_NUMBER
 from app.errors import refusals
 from app.lifecycle import State
+from app.spec import PATTERNS
 from app.words import LANGUAGES, LOCALE, SENTENCE
 from servers import discover
 
@@ -45,16 +47,16 @@ SPEAKERS = {kind.__name__ for kind in refusals().values()} | {
 
 FOREIGN = [
     "Field required",
-    "Input should be a valid integer",
+    NO_WHOLE_NUMBER,
+    NO_NUMBER,
+    *PATTERNS.values(),
     "Input should be a valid string",
-    "Input should be a valid number",
     "Input should be a valid boolean",
     "Input should be greater than or equal to {0}",
     "Input should be less than or equal to {0}",
     "Input should be greater than {0}",
     "Input should be less than {0}",
     "Input should be 'never', 'on-failure' or 'always'",
-    "String should match pattern '{0}'",
     "String should have at least {0} character",
     "String should have at least {0} characters",
     "String should have at most {0} characters",

@@ -65,7 +65,7 @@ def test_each_variant_has_a_button_of_its_own(page: Page) -> None:
 def test_what_is_wrong_is_said_beside_the_field(page: Page, complaints: list[str]) -> None:
     live(page)
     form = page.get_by_role("form", name="Start a server")
-    for port, words in (("80", "outside the allowed range"), ("abc", "valid integer"), ("70000", "less than or equal")):
+    for port, words in (("80", "outside the allowed range"), ("abc", "whole number"), ("70000", "less than or equal")):
         form.get_by_label("Port").fill(port)
         form.get_by_role("button", name="Start").click()
         expect(form.locator(".wrong")).to_contain_text(words)
@@ -196,6 +196,50 @@ def test_going_from_page_to_page_stays_in_the_document(page: Page, deck: Deck) -
 
 
 @light
+def test_who_goes_back_is_where_he_was(page: Page, deck: Deck) -> None:
+    for name in range(20):
+        deck.start("asyncio", name=f"server-{name}")
+    live(page)
+    page.evaluate("scrollTo(0, 700)")
+    page.locator("#server-server-12 h3 a").click()
+    expect(page).to_have_title(re.compile("server-12"))
+    page.go_back()
+    expect(page.locator("#server-server-12 .state")).to_contain_text("running")
+    assert abs(page.evaluate("scrollY") - 700) < 100
+
+
+@light
+def test_an_address_that_is_none_is_a_page_too(page: Page, complaints: list[str]) -> None:
+    live(page, "/nowhere")
+    expect(page.get_by_role("heading", name="There is no such thing")).to_be_visible()
+    expect(page.get_by_role("main")).to_contain_text("There is nothing at /nowhere.")
+    refused(complaints, 1)
+
+
+def test_a_viewer_sees_what_each_server_is(browser: Browser, complaints: list[str]) -> None:
+    deck = Deck(ECHODECK_TOKEN="secret", ECHODECK_VIEWER_TOKEN="looks")
+    deck.rest.headers["Authorization"] = "Bearer secret"
+    deck.start("asyncio", name="mine")
+    context = open_context(browser, deck, complaints)
+    try:
+        page = context.new_page()
+        page.goto("/?whole=true")
+        page.get_by_label("Token").fill("looks")
+        page.get_by_role("button", name="Log in").click()
+        expect(page).to_have_url(re.compile("whole=true$"))
+        expect(page.locator("#live")).to_have_attribute("data-status", "live")
+        deck.rest.patch("/servers/mine", json={"backlog": 99})
+        expect(page.locator("#latest")).to_contain_text("was changed")
+        expect(page.locator("#server-mine .who")).to_contain_text("Coroutines with contained errors")
+        expect(page.locator("#server-mine").get_by_role("button")).to_have_count(0)
+    finally:
+        context.close()
+        deck.end()
+    refused(complaints, 1)
+    assert complaints == []
+
+
+@light
 def test_the_theme_is_switched_at_once_and_remembered(page: Page) -> None:
     live(page)
     ground = "getComputedStyle(document.body).backgroundColor"
@@ -224,6 +268,10 @@ def test_the_page_says_when_the_app_is_gone_and_goes_on_when_it_is_back(
         expect(page.locator("#live")).to_contain_text("no connection")
         page.get_by_role("button", name="Stop").click()
         expect(page.get_by_role("alert")).to_contain_text("Nobody answers")
+        page.get_by_role("button", name="Dismiss").click()
+        page.get_by_role("link", name="Exceptions").click()  # the browser's own error page would be in its place
+        expect(page.get_by_role("alert")).to_contain_text("Nobody answers")
+        expect(page.locator(".room")).to_have_count(1)
         again = Program("--state", state, "--port", str(first.port))
         expect(page.locator("#live")).to_have_attribute("data-status", "live", timeout=15_000)
         page.get_by_role("button", name="Stop").click()
@@ -363,6 +411,7 @@ def test_the_walk_notices_what_was_done_and_can_be_left_and_resumed(page: Page, 
             expect(walk).to_be_hidden()
             page.reload()
             expect(walk).to_be_hidden()
+            expect(page.get_by_role("button", name="Go on with step 3")).to_be_visible()
             deck.rest.post("/servers/walk-blocking/restart")
             deck.rest.post("/servers/walk-blocking/stop")
             page.get_by_role("button", name="Go on with step 3").click()
@@ -378,6 +427,23 @@ def test_the_walk_notices_what_was_done_and_can_be_left_and_resumed(page: Page, 
 
 
 @light
+def test_a_double_click_begins_the_walk_once(page: Page, deck: Deck) -> None:
+    live(page)
+    page.get_by_role("button", name="Begin the walk").dblclick()
+    walk = page.get_by_role("region", name="Guided walk")
+    expect(walk).to_contain_text("walk-accept-once 127")
+    walk.get_by_role("button", name="Skip this step").dblclick()
+    expect(walk).to_contain_text("walk-blocking-single 127")
+    expect(walk.get_by_role("heading")).to_have_text("Read until quit, answer, end")
+    expect(page.get_by_role("alert")).to_have_count(0)
+    deck.rest.post("/servers/walk-blocking-single/stop")
+    walk.get_by_role("button", name="Start it again").click()
+    eventually(lambda: deck.server("walk-blocking-single")["state"] == "running", lambda: "it was not started again")
+    connect(deck.server("walk-blocking-single")["port"], b"hello\nquit\n").close()
+    expect(walk.get_by_role("button", name="Next step")).to_be_visible()
+
+
+@light
 def test_the_walk_sees_the_core_burn_and_boom_contained(page: Page, deck: Deck) -> None:
     live(page)
     page.evaluate("""localStorage.setItem("echodeck-walk", '{"step": 3, "task": 0, "on": true}')""")
@@ -389,6 +455,10 @@ def test_the_walk_sees_the_core_burn_and_boom_contained(page: Page, deck: Deck) 
         expect(walk.locator(".tasks .done")).to_have_count(1)
         one.sendall(b"quit\n")
         assert one.recv(9) == b"quit\n"
+        expect(walk.locator(".tasks .done")).to_have_count(2)
+        expect(walk.locator(".tasks .now")).to_contain_text("it burns the core")
+        walk.get_by_role("link", name="Look").click()
+        expect(page).to_have_url(re.compile("/ui/loop$"))
         expect(walk).to_contain_text("A whole core for two silent clients")
     for _ in range(3):
         walk.get_by_role("button", name=re.compile("Next step|Skip this step")).click()

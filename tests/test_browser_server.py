@@ -78,7 +78,7 @@ def test_a_stop_lets_the_clients_inside_finish(page: Page, deck: Deck, clients: 
     commands = page.locator("#commands")
     commands.get_by_label("after at most").fill("soon")
     commands.get_by_role("button", name="Stop").click()
-    expect(commands.get_by_role("alert")).to_contain_text("valid number")
+    expect(commands.get_by_role("alert")).to_contain_text("Give a number")
     refused(complaints, 1)
     commands.get_by_label("after at most").fill("60")
     commands.get_by_role("button", name="Stop").click()
@@ -368,7 +368,7 @@ def test_a_wrong_setting_is_said_beside_its_field(page: Page, deck: Deck, compla
     form = page.get_by_role("region", name="Settings")
     expect(form.get_by_label("Port")).to_be_disabled()
     field = form.get_by_label("Backlog")
-    for wrong, words in (("many", "valid integer"), ("0", "greater than or equal to 1"), ("", "valid integer")):
+    for wrong, words in (("many", "whole number"), ("0", "greater than or equal to 1"), ("", "whole number")):
         field.fill(wrong)
         form.get_by_role("button", name="Change").click()
         expect(form.get_by_role("alert")).to_contain_text(words)

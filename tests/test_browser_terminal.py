@@ -276,6 +276,15 @@ def test_a_server_stopped_meanwhile_is_offered_again_not_taken(echo: Locator, de
 
 
 @light
+def test_a_server_removed_meanwhile_is_not_offered(echo: Locator, deck: Deck) -> None:
+    deck.rest.delete("/servers/echo")
+    expect(status(echo)).to_contain_text("There is no such server any more.")
+    expect(echo.get_by_role("button", name="Start it and reconnect")).to_have_count(0)
+    deck.start("asyncio", name="echo")
+    expect(status(echo)).to_contain_text("The server runs again.")
+
+
+@light
 def test_an_unknown_server_is_told_of(page: Page, complaints: list[str]) -> None:
     page.goto("/")
     page.evaluate(f"async () => {{ {TERMINALS} openTerminal('nowhere'); }}")

@@ -64,6 +64,22 @@ async def test_the_buttons_act_on_the_server(app: FastAPI, api: httpx.AsyncClien
     assert supervisor(app).servers() == []
 
 
+@pytest.mark.parametrize(
+    ("path", "to"),
+    [("/ui/servers", "/"), ("/ui/servers/mine/act", "/ui/servers/mine"), ("/ui/servers/a%0d/x", "/ui/servers/a%0D")],
+)
+async def test_the_address_of_a_form_leads_back_to_its_page(api: httpx.AsyncClient, path: str, to: str) -> None:
+    answer = await api.get(path)
+    assert (answer.status_code, answer.headers["location"]) == (303, to)
+
+
+async def test_a_lost_browser_gets_a_page_and_a_program_a_problem(api: httpx.AsyncClient) -> None:
+    browser = await api.get("/nowhere", headers={"accept": "text/html,*/*;q=0.8"})
+    assert (browser.status_code, browser.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    program = await api.get("/nowhere")
+    assert (program.status_code, program.headers["content-type"]) == (404, "application/problem+json")
+
+
 async def test_a_refused_form_says_why_and_keeps_what_was_typed(api: httpx.AsyncClient) -> None:
     response = await api.post("/ui/servers", data={"variant": "blocking", "port": "80", "name": "kept"})
     assert response.status_code == 403

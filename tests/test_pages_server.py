@@ -141,7 +141,7 @@ async def test_what_is_wrong_is_said_beside_the_field_and_what_was_typed_is_kept
     assert answer.status_code == 422
     assert re.search(
         r'name="backlog" value="many"[^>]*aria-invalid="true" aria-describedby="wrong-backlog">'
-        r'<span class="wrong" id="wrong-backlog" role="alert">Input',
+        r'<span class="wrong" id="wrong-backlog" role="alert">Give a whole number',
         answer.text,
     )
     assert 'name="recv_size" value="5"' in answer.text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -28,8 +28,21 @@ from app.errors import (
 )
 from app.shapes import Responses
 from app.shapes.problems import Problem
+from app.spec import PATTERNS
 
 log = logging.getLogger("echodeck.api")
+
+NO_WHOLE_NUMBER = "Give a whole number."
+NO_NUMBER = "Give a number, such as 2 or 0.5."
+IN_OUR_WORDS = {
+    "extra_forbidden": "There is no such field.",
+    "int_type": NO_WHOLE_NUMBER,
+    "int_parsing": NO_WHOLE_NUMBER,
+    "int_from_float": NO_WHOLE_NUMBER,
+    "float_type": NO_NUMBER,
+    "float_parsing": NO_NUMBER,
+}
+"""By the kind of an error of Pydantic's, which speaks to programmers."""
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -90,8 +103,10 @@ async def nowhere(websocket: WebSocket, path: str) -> None:
     await websocket.send_denial_response(response(Unknown(f"There is no WebSocket at /{path}.", what="path")))
 
 
-def install(app: FastAPI, routers: Sequence[APIRouter]) -> None:
-    """Every error of the app, its own and its framework's, becomes a problem."""
+def install(
+    app: FastAPI, routers: Sequence[APIRouter], as_page: Callable[[Request, Refusal], Awaitable[Response]]
+) -> None:
+    """Every error of the app, its own and its framework's, becomes a problem; to a browser that is lost, a page."""
 
     @app.exception_handler(Refusal)
     async def refused(request: Request, refusal: Refusal) -> Response:
@@ -105,7 +120,10 @@ def install(app: FastAPI, routers: Sequence[APIRouter]) -> None:
     async def framework(request: Request, error: HTTPException) -> Response:
         if error.status_code == 405:
             return response(_not_taken(request, routers))
-        return response(_translate(request, error))
+        refusal = _translate(request, error)
+        if error.status_code == 404 and "text/html" in request.headers.get("accept", ""):
+            return await as_page(request, refusal)
+        return response(refusal)
 
 
 def explain(found: Iterable[Any]) -> Invalid:
@@ -117,9 +135,9 @@ def explain(found: Iterable[Any]) -> Invalid:
         elif place == ["body"]:
             field, message = None, "Send a JSON object, with content-type application/json."
         else:
-            field, message = ".".join(place[1:]), one["msg"].removeprefix("Value error, ")
-            if one["type"] == "extra_forbidden":
-                message = "There is no such field."
+            field = ".".join(place[1:])
+            ours = IN_OUR_WORDS.get(one["type"]) or PATTERNS.get(one.get("ctx", {}).get("pattern", ""))
+            message = ours or one["msg"].removeprefix("Value error, ")
         errors.append({"field": field, "message": message})
     first = errors[0]
     detail = f"{first['field']}: {first['message']}" if first["field"] else str(first["message"])

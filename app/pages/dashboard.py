@@ -58,6 +58,12 @@ async def start_one(request: Request) -> Response:
     return to("/")
 
 
+@router.get("/ui/servers")
+async def after_a_form() -> Response:
+    """Where a form that was refused leaves its reader, without JavaScript; he may ask for it anew."""
+    return to("/")
+
+
 @router.post("/ui/servers/{name}/{action}")
 async def act(request: Request, name: str, action: str) -> Response:
     found = supervisor(request)

@@ -135,6 +135,10 @@ async def page(request: Request, template: str, values: dict[str, Any], status: 
     return response
 
 
+async def problem_page(request: Request, refusal: Refusal) -> Response:
+    return await page(request, "problem.html", {"problem": refusal}, refusal.status)
+
+
 class PageRoute(APIRoute):
     """A refusal that reaches a page's reader is a page too."""
 
@@ -145,6 +149,6 @@ class PageRoute(APIRoute):
             try:
                 return await handle(request)
             except Refusal as refusal:
-                return await page(request, "problem.html", {"problem": refusal}, refusal.status)
+                return await problem_page(request, refusal)
 
         return handled

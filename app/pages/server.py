@@ -55,6 +55,12 @@ async def change(request: Request, name: str) -> Response:
     return to(f"/ui/servers/{name}#settings")
 
 
+@router.get("/ui/servers/{name}/{action}")
+async def after_a_form(name: str, action: str) -> Response:
+    """As for ``/ui/servers``."""
+    return to(f"/ui/servers/{name}")
+
+
 @router.post("/ui/servers/{name}/act")
 async def act(request: Request, name: str) -> Response:
     found = supervisor(request)
@@ -111,6 +117,6 @@ async def _show(
         "settings": {name: "" if spec[name] is None else str(spec[name]) for name in (*PLACE, *SETTINGS)}
         | (form or {}),
         "form_problem": problem if form is not None else None,
-        "problem": problem if form is None or not (problem and problem.extra.get("field")) else None,
+        "problem": problem,
     }
     return await page(request, "server.html", values, problem.status if problem else 200)

@@ -18,12 +18,17 @@ router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse,
 YEAR = 365 * 86_400
 
 
-def login_page(request: Request, status: int, wrong: bool = False) -> Response:
-    return bare(request, "login.html", {"wrong": wrong}, status)
+def login_page(request: Request, status: int, wrong: bool = False, then: str | None = None) -> Response:
+    """``then``: where to go once logged in; by default where this page stands in the place of another."""
+    asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    then = then or (asked if request.method == "GET" and request.url.path != "/login" else "/")
+    return bare(request, "login.html", {"wrong": wrong, "then": then}, status)
 
 
 def to(path: str) -> Response:
-    return RedirectResponse(path, status_code=303)
+    """There, if it is a path of ours."""
+    ours = path.startswith("/") and not path.startswith(("//", "/\\"))
+    return RedirectResponse(path if ours else "/", status_code=303)
 
 
 @router.get("/login")
@@ -32,13 +37,15 @@ async def show_login(request: Request) -> Response:
 
 
 @router.post("/login")
-async def log_in(request: Request, token: Annotated[str, Form()] = "") -> Response:
+async def log_in(
+    request: Request, token: Annotated[str, Form()] = "", then: Annotated[str, Form(max_length=2000)] = "/"
+) -> Response:
     rules: Rules = request.app.state.rules
     if not rules.guarded:
         return to("/")
     if rules.role_of(token) is None:
-        return login_page(request, 401, wrong=True)
-    response = to("/")
+        return login_page(request, 401, wrong=True, then=then)
+    response = to(then)
     secure = request.url.scheme == "https"
     response.set_cookie(_cookie(request), session(token), httponly=True, samesite="strict", secure=secure)
     return response
@@ -62,8 +69,7 @@ async def choose(
     back: Annotated[str, Query(max_length=500)] = "/",
 ) -> Response:
     """Remember the reader's choice; by GET, since a viewer may make it too and it changes nothing here."""
-    ours = back.startswith("/") and not back.startswith(("//", "/\\"))
-    response = to(back if ours else "/")
+    response = to(back)
     if language in {*LANGUAGES, MARKED}:
         response.set_cookie(LANGUAGE, language, max_age=YEAR, samesite="lax")
     if theme in {"auto", "light", "dark"}:

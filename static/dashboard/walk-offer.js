@@ -1,4 +1,4 @@
-// The walk is offered while no server runs and nobody is on it.
+// The walk is offered while nobody is on it: to those who begin, while no server runs; to those who left it, always.
 import {stepReached} from "../walk/walk.js";
 import {progress} from "../walk/progress.js";
 import {_} from "../words.js";
@@ -8,8 +8,10 @@ export function followWalkOffer(main, feed) {
   if (!offer) return () => {};
   const tell = () => {
     const nobodyRuns = [...feed.servers.values()].every((server) => server.state !== "running");
-    offer.hidden = progress()?.on === true || !nobodyRuns;
+    const left = progress();
+    offer.hidden = left ? left.on : !nobodyRuns;
     const step = stepReached();
+    offer.querySelector("h2").textContent = left ? _("You left the walk") : _("New here? Take the walk");
     offer.querySelector("button").textContent = step ? _("Go on with step %(n)s", {n: step + 1}) : _("Begin the walk");
   };
   document.addEventListener("walk", tell);

@@ -6,6 +6,7 @@ import {html, nothing, render, repeat} from "../lit.js";
 import {notice} from "../notices.js";
 import {call} from "../rest.js";
 import {_, n_} from "../words.js";
+import {ALIVE} from "../rooms/row.js";
 import {eased} from "./eased.js";
 import {openTap} from "./tap.js";
 import {seenOf} from "./windowed.js";
@@ -136,7 +137,8 @@ export function followConnections(place, feed, name) {
 
   function empty() {
     if (wanted.text || wanted.state) return html`<p class="nobody">${_("None is like that; it may have ended.")} <button class="small" @click=${() => sift.set("")}>${_("Show all")}</button></p>`;
-    return html`<p class="nobody">${_("Nobody is connected. Open a terminal above, or connect any TCP client.")}</p>`;
+    const runs = ALIVE.has(feed.servers.get(name)?.state);
+    return html`<p class="nobody">${runs ? _("Nobody is connected. Open a terminal above, or connect any TCP client.") : _("Nobody can connect: it does not run.")}</p>`;
   }
 
   function heading({key, words, class: kind}) {

@@ -27,7 +27,7 @@ export function followGoing(place, feed, name, end) {
   const unfollow = feed.follow((changes) => {
     if (!changes.servers.has(name)) return;
     if (!feed.servers.has(name)) leave();
-    else if (gone && location.pathname === `/ui/servers/${encodeURIComponent(name)}`) go(location.href, false);
+    else if (gone && location.pathname === `/ui/servers/${encodeURIComponent(name)}`) go(location.href);
   });
   return () => {
     feed.removeEventListener("status", ask);

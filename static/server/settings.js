@@ -27,7 +27,7 @@ export function followSettings(place, feed, name) {
   const unfollow = feed.follow((changes) => {
     const server = feed.servers.get(name);
     if (!server || !changes.servers.has(name)) return;
-    if (server.variant !== variant) go(location.href, false); // another source, another lesson
+    if (server.variant !== variant) go(location.href); // another source, another lesson
     const atRest = AT_REST.has(server.state);
     if (where.disabled === atRest) where.disabled = !atRest;
     take(server.spec);

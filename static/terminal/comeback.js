@@ -13,7 +13,8 @@ const FIRST_MS = 500;
 const LONGEST_MS = 15_000;
 const MOST_TRIES = 10;
 const LASTED_MS = 10_000; // a connection that held so long was one
-const SPREAD_MS = 400; // many terminals do not come back in the same moment
+const APART_MS = 20; // many terminals do not come back in the same moment, and come in the order in which they were opened
+const SPREAD_MS = 400
 
 export class Comeback {
   /** "" while there is nothing to say, "trying", "given-up" (but for when the feed is live), "gone", "offered". */
@@ -33,7 +34,7 @@ export class Comeback {
     if (lasted > LASTED_MS) this.#tries = 0;
     if (code === CODE.appStops || code === LOST) {
       this.#say("trying");
-      const live = () => feed.status === "live" && this.#tryIn(Math.random() * SPREAD_MS);
+      const live = () => feed.status === "live" && this.#tryIn(Math.min(this.#terminal.id * APART_MS, SPREAD_MS));
       feed.addEventListener("status", live);
       this.#forget.push(() => feed.removeEventListener("status", live));
       this.#wait();
@@ -81,13 +82,14 @@ export class Comeback {
   }
 
   #await() {
-    this.#forget.push(
-      feed.follow((changes) => {
-        if (!changes.servers.has(this.#terminal.server)) return;
-        const running = feed.servers.get(this.#terminal.server)?.state === "running";
-        if (running !== (this.state === "offered")) this.#say(running ? "offered" : "");
-      }),
-    );
+    const {server} = this.#terminal;
+    const look = () => {
+      const there = feed.servers.get(server);
+      const state = there ? (there.state === "running" ? "offered" : "") : "gone";
+      if (state !== this.state) this.#say(state);
+    };
+    this.#forget.push(feed.follow((changes) => (changes.servers.has(server) || changes.snapshot) && look()));
+    if (feed.status === "live" && !feed.servers.has(server)) look();
   }
 
   #say(state) {

@@ -8,13 +8,12 @@ import {html, live, nothing, render} from "../lit.js";
 import {_} from "../words.js";
 import {Aloud} from "./aloud.js";
 import {Hex} from "./hex.js";
-import {MOST_BYTES} from "./log.js";
 import {Screen} from "./screen.js";
 import {terminals} from "./terminals.js";
+import {hints, tools} from "./tools.js";
 
 const LATEST = 131_072; // bytes that a new screen is painted from
 const LARGE = 262_144; // what is on its way is told of from here on
-const QUICK = ["hello", "quit", "boom"];
 
 /** `element` is to be put into the page; `begin()` once it is there, `dispose()` when it is to go. */
 export class Pane {
@@ -169,16 +168,6 @@ export class Pane {
     this.#find("input").value = this.#terminal.draft = line;
   }
 
-  #download() {
-    const {log, name} = this.#terminal;
-    const address = URL.createObjectURL(new Blob([...log.lines()], {type: "application/jsonl"}));
-    const link = document.createElement("a");
-    link.href = address;
-    link.download = `${name.replace(" #", "-")}.jsonl`;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(address), 60_000);
-  }
-
   #find(selector) {
     return this.element.querySelector(selector);
   }
@@ -205,8 +194,8 @@ export class Pane {
       <div class="heard unseen" role="log" aria-live="polite" aria-label=${_("Received by %(name)s", {name: terminal.name})} translate="no"></div>
       ${this.#going(terminal)}
       ${this.#line(terminal)}
-      ${this.#tools(terminal)}
-      ${this.#hints(terminal)}`;
+      ${tools(terminal, {quick: (line) => this.#quick(line), toggle: (what) => this.#toggle(what)})}
+      ${hints(terminal)}`;
   }
 
   #status(terminal) {
@@ -275,43 +264,6 @@ export class Pane {
     </select>`;
   }
 
-  #tools(terminal) {
-    const {open, ended} = terminal;
-    const toggle = (name, words) => html`<button class="small" name=${name} aria-pressed=${terminal[name] ? "true" : "false"} @click=${() => this.#toggle(name)}>${words}</button>`;
-    return html`<div class="tools" role="group" aria-label=${_("Tools of %(name)s", {name: terminal.name})}>
-      <span>
-        ${QUICK.map((line) => html`<button class="small" ?disabled=${!open || ended} @click=${() => this.#quick(line)}><span class="unseen">${_("Send")} </span><code translate="no">${line}</code></button>`)}
-        <button class="small" ?disabled=${!open || ended} @click=${() => terminal.sendEof()}>${_("Send EOF")}</button>
-      </span>
-      <span>
-        <button class="small" aria-pressed=${terminal.holding ? "true" : "false"} ?disabled=${!open} @click=${() => terminal.hold(!terminal.holding)}>${_("Hold")}</button>
-        ${toggle("raw", _("Raw keys"))} ${toggle("ansi", _("Interpret ANSI"))} ${toggle("hex", _("Hex"))}
-        <button class="small" @click=${() => this.#download()}>${_("Download")}</button>
-      </span>
-      <p class="moved">${_("sent")} <b>${size(terminal.bytesSent)}</b> · ${_("received")} <b>${size(terminal.bytesReceived)}</b></p>
-    </div>`;
-  }
-
-  #hints(terminal) {
-    const hints = [];
-    if (terminal.holding) hints.push(_("Held: the server is not read from once 256 KiB are under way; its writes then block."));
-    if (terminal.raw && terminal.hex) hints.push(_("Keys are taken on the screen; leave hex to type."));
-    else if (terminal.raw)
-      hints.push(
-        terminal.ending === "none"
-          ? _("Keys go as you type them, unseen until the server echoes them; Enter sends CR. F6 leaves the screen.")
-          : _("Keys go as you type them, unseen until the server echoes them; Enter sends %(ending)s. F6 leaves the screen.", {ending: terminal.ending.toUpperCase()}),
-      );
-    if (terminal.ansi)
-      hints.push(
-        terminal.raw
-          ? _("ANSI acts on this screen only; titles, links and the clipboard are ignored. Answers to queries are sent, as a terminal does.")
-          : _("ANSI acts on this screen only; titles, links and the clipboard are ignored, and queries are not answered."),
-      );
-    if (terminal.log.cut.entries) hints.push(_("The download has the latest %(size)s; what came before is cut.", {size: size(MOST_BYTES)}));
-    return hints.length ? html`<p class="hints">${hints.join(" ")}</p>` : nothing;
-  }
-
   #reconnect() {
     this.#terminal.reconnect();
     this.focus();
@@ -327,5 +279,5 @@ const isLong = (text) => /[\r\n]/.test(text) || text.length >= LARGE;
 
 /** It ended because the server does not run. */
 function needsStart({end, comeback}) {
-  return end.needsStart === true && comeback.state !== "trying";
+  return end.needsStart === true && comeback.state !== "trying" && comeback.state !== "gone";
 }

@@ -1,5 +1,6 @@
 // What the walk shows: the step, its tasks with what is done, and why it was so.
 import {html, nothing, render} from "../lit.js";
+import {door} from "../rooms/door.js";
 import {_} from "../words.js";
 import {STEPS} from "./steps.js";
 
@@ -20,19 +21,21 @@ function stepView({step, task}, at) {
       </ol>
       <button class="quiet small" @click=${at.leave}>${_("Leave the walk")}</button>
     </header>
-    <p>${intro}</p>
+    <p class="intro">${intro}</p>
     <ol class="tasks" aria-live="polite">
       ${tasks.map((one, place) => taskView(one, place < task ? "done" : place === task ? "now" : "later", at))}
     </ol>
     ${done ? html`<p class="why"><b>${_("Why")}</b> ${why}</p>` : nothing}
     <p class="on">
       ${done
-        ? html`<button class="primary" @click=${at.next}>${step + 1 < STEPS.length ? _("Next step") : _("Finish")}</button>`
-        : html`<button class="quiet small" @click=${at.skip}>${_("Skip this step")}</button>`}
-      ${at.now ? html`<a class="aside" href="/ui/servers/${at.name}" translate="no">${at.name} 127.0.0.1:${at.now.port}</a>` : nothing}
+        ? html`<button class="primary" ?disabled=${!at.name} @click=${at.next}>${step + 1 < STEPS.length ? _("Next step") : _("Finish")}</button>`
+        : html`<button class="quiet small" ?disabled=${!at.name} @click=${at.skip}>${_("Skip this step")}</button>`}
+      ${at.now ? html`<a class="aside" href="/ui/servers/${at.name}" translate="no">${at.name} 127.0.0.1:${at.now.port}</a> ${door(at.name, at.now.connections)}` : nothing}
+      ${at.now && !done && ENDED.has(at.now.state) ? html`<span class="stopped">${_("It does not run any more.")} <button class="small" @click=${at.startAgain}>${_("Start it again")}</button></span>` : nothing}
     </p>`;
 }
 
+const ENDED = new Set(["stopped", "exited", "crashed", "failed"]);
 const MARKS = {done: "✓", now: "→", later: "·"};
 
 const taskView = (task, when, {name}) => html`<li class=${when}>

@@ -6,6 +6,7 @@ import {_} from "../words.js";
 
 const came = (now, start) => now.connections.total + now.connections.waiting > start.connections.total + start.connections.waiting;
 const answered = (now, start) => now.bytes_out > start.bytes_out;
+const onLoopPage = () => location.pathname === "/ui/loop";
 const bothInside = (now) => now.connections.open >= 2 && now.connections.waiting === 0;
 
 export const STEPS = [
@@ -46,7 +47,7 @@ export const STEPS = [
     tasks: [
       {words: _("Open two terminals: both are inside, nobody waits."), terminal: true, done: bothInside},
       {words: _("Send quit in either one: it is answered while the other one is silent."), done: answered},
-      {words: _("Look at its share of the loop while nobody says anything: it burns the core."), link: "/ui/loop", done: (now) => now.loop_share > 0.5},
+      {words: _("Look at its share of the loop while nobody says anything: it burns the core."), link: "/ui/loop", done: (now) => onLoopPage() && now.loop_share > 0.5},
     ],
     why: _("Asking everybody in turn serves everybody, but asking costs as much when there is nothing to hear. A whole core for two silent clients. Somebody else should say who is ready."),
   },
@@ -56,8 +57,8 @@ export const STEPS = [
     intro: _("The step before was stopped, so that its burning does not hide this one. A selector sleeps until the kernel says who has something to say."),
     tasks: [
       {words: _("Open two terminals: both are inside."), terminal: true, done: bothInside},
-      {words: _("Send hello in each: You Got hello comes back at once."), done: answered},
-      {words: _("Look at its share of the loop now: next to nothing."), link: "/ui/loop", done: (now) => now.loop_share !== null && now.loop_share < 0.05},
+      {words: _("Send hello in either one: You Got hello comes back at once, while the other one is silent."), done: answered},
+      {words: _("Look at its share of the loop now: next to nothing."), link: "/ui/loop", done: (now) => onLoopPage() && now.loop_share !== null && now.loop_share < 0.05},
     ],
     why: _("epoll keeps the list of who is ready, and the program sleeps until there is somebody. The price is in the code: it is turned inside out, into who is ready for what, with each client's state kept by hand."),
   },
@@ -66,7 +67,7 @@ export const STEPS = [
     title: _("The same with coroutines"),
     intro: _("One coroutine for each client reads like the blocking code of step 3, and the event loop is the selector."),
     tasks: [
-      {words: _("Open two terminals and send hello in each: both are answered."), terminal: true, done: (now, start) => bothInside(now) && answered(now, start)},
+      {words: _("Open two terminals, and send hello in either one: it is answered."), terminal: true, done: (now, start) => bothInside(now) && answered(now, start)},
       {words: _("See in its source where its tasks wait at this moment."), link: "#source", done: (now) => location.pathname === `/ui/servers/${now.name}`},
     ],
     why: _("Each await is a place where others may go on. But nobody waits for these tasks: if one fails, its exception is seen by nobody, until much later or never. The last step mends that."),

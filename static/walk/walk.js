@@ -16,6 +16,7 @@ let looking = 0;
 
 /** Take the walk up where it was left, or begin it. */
 export async function takeWalk() {
+  if (where?.on) return;
   const left = progress();
   await enter(left?.step < STEPS.length ? left : {step: 0, task: 0});
 }
@@ -83,11 +84,21 @@ async function look() {
 }
 
 async function next() {
-  const left = name;
+  if (!name) return; // the step has just been entered
   const step = where.step + 1;
   clearInterval(looking);
-  if (left) call("POST", serverPath(left, "stop")).catch(() => {}); // its page and its terminals stay
+  call("POST", serverPath(name, "stop")).catch(() => {}); // its page and its terminals stay
   await enter({step, task: 0});
+}
+
+/** Somebody stopped the step's server before its tasks were done. */
+async function startAgain() {
+  try {
+    now = start = await call("POST", serverPath(name, "start"));
+    show();
+  } catch (problem) {
+    tellProblem(problem);
+  }
 }
 
 function leave() {
@@ -101,5 +112,5 @@ function leave() {
 
 function show() {
   document.documentElement.toggleAttribute("data-walking", where.on);
-  paint(where, {name, now, next, leave, skip: next});
+  paint(where, {name, now, next, leave, skip: next, startAgain});
 }
