@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := pyproject.toml hatch_build.py package.json package-lock.json
 
-.PHONY: install run test lint bench demo lock words clean tools
+.PHONY: install run test lint bench demo lock words picture clean tools
 
 install: $(VENV)/installed
 
@@ -40,6 +40,10 @@ lock: $(VENV)/installed-dev
 # The catalogues of the interface's languages, brought up to date with the code.
 words: $(VENV)/installed-dev
 	$(BIN)/python -m tests.catalogue
+
+# README's picture of the page.
+picture: tools
+	$(BIN)/python -m tests.picture
 
 clean:
 	rm -rf $(VENV) node_modules static/vendor build dist
