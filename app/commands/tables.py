@@ -85,7 +85,8 @@ def show(text: str | Table) -> None:
     """On stdout; no text is no line."""
     if isinstance(text, str):
         if text:
-            out.print(plain(text))
+            sys.stdout.write(f"{plain(text)}\n")
+            sys.stdout.flush()
         return
     console = Console(highlight=False, markup=False, emoji=False, width=WIDE)
     with console.capture() as captured:
