@@ -64,6 +64,7 @@ def test_the_state_outlives_the_container() -> None:
     assert name in COMPOSE["volumes"]
     assert f"\nVOLUME {place}\n" in FINAL
     assert f"ECHODECK_STATE={place}/" in FINAL
+    assert place in SERVICES["visitors"]["tmpfs"]  # which else would leave a volume without a name behind at each end
 
 
 def test_visitors_come_when_the_app_is_healthy() -> None:
