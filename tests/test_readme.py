@@ -1,67 +1,175 @@
-"""README's commands, run as they stand there."""
+"""The commands of README and of the tutorial, run as they stand there."""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import pytest
 
 from app.spec import ServerSpec
-from tests.conftest import VARIANTS, Program
+from tests.conftest import Program
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+BIN = Path(sys.executable).parent
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
-def shell(script: str, program: Program) -> str:
+def block(words: str, language: str = "sh") -> str:
+    (found,) = (one for one in blocks(language) if words in one)
+    return found
+
+
+def environment(**more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ECHODECK_")}
+    return kept | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"} | more
+
+
+def shell(script: str, program: Program, folder: Path = ROOT) -> str:
     script = script.replace("localhost:8000", f"localhost:{program.port}")
-    done = subprocess.run(["sh", "-euc", script], capture_output=True, text=True, timeout=30, check=False)
-    assert done.returncode == 0, done.stderr
+    done = subprocess.run(
+        ["sh", "-euc", script],
+        cwd=folder,
+        env=environment(ECHODECK_URL=program.url),
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 def test_the_commands_of_rest(program: Callable[..., Program]) -> None:
     running = program()
-    create, seven, rest, watching = (block for block in blocks("sh") if "curl" in block)
-    assert '"state":"running"' in shell(create, running)
-    shell(seven, running)
-    names = {item["name"] for item in httpx.get(f"{running.url}/servers").json()["items"]}
-    assert {f"{name}-{8010 + step}" for step, name in enumerate(VARIANTS, 1) if step < 8} < names
-    answers = shell(rest.replace("curl", "curl -sS --fail"), running)
+    assert '"state":"running"' in shell(block("curl -X POST localhost:8000/servers -H"), running)
+    answers = shell(block("-X PATCH").replace("curl", "curl -sS --fail"), running)
     assert '"max_connections":100' in answers
-    seen = shell(watching.replace("curl", "curl -sS --fail"), running)
+    shell("echodeck start blocking --port 8021", running)
+    seen = shell(block("/journal").replace("curl", "curl -sS --fail"), running)
     assert '"lag_ms"' in seen
     assert "echodeck_servers" in seen
     assert "asyncio-8001" not in {item["name"] for item in httpx.get(f"{running.url}/servers").json()["items"]}
 
 
-def test_the_transcripts_of_the_steps(program: Callable[..., Program]) -> None:
+def test_the_command_line(program: Callable[..., Program], tmp_path: Path) -> None:
     running = program()
-    shell(next(block for block in blocks("sh") if "accept-once:8011" in block), running)
-    for command in re.findall(r"`(printf [^`]*nc [^`]*)`", README):
-        assert shell(command.replace("\\|", "|"), running) == "hello\nquit\n"
+    said = shell(block("echodeck term"), running)
+    assert re.search(r"^hello$", said, re.MULTILINE)
+    assert "asyncio-8011 was removed" in said
+    assert httpx.get(f"{running.url}/servers").json()["items"] == []
+
+
+def test_servers_in_a_file(program: Callable[..., Program], tmp_path: Path) -> None:
+    running = program()
+    shell(block("echodeck export"), running, tmp_path)
+    assert httpx.get(f"{running.url}/servers/blocking-8021").json()["spec"]["backlog"] == 128
+    (tmp_path / "servers.toml").write_text(block("[[server]]", "toml"))
+    shell("echodeck apply servers.toml", running, tmp_path)
+    assert httpx.get(f"{running.url}/servers/blocking-8021").json()["spec"]["backlog"] == 2
+
+
+def test_the_fixture_in_another_project(tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()  # which many projects have
+    (tmp_path / "app" / "__init__.py").touch()
+    (tmp_path / "test_mine.py").write_text(
+        f"import socket\n\nimport app\nimport pytest\n\n{block('echo_server', 'python')}"
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-W",
+        "ignore",
+        "--rootdir",
+        str(tmp_path),
+    ]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("file", ["TUTORIAL.md", "TUTORIAL.zh.md"])
+def test_the_tutorial(program: Callable[..., Program], file: str) -> None:
+    running = program()
+    done = [shell(one, running) for one in blocks("sh", (ROOT / file).read_text())]
+    once, single, _, _, polling, selecting, basic, contained, _ = done
+    assert "exited" in once
+    assert "hello\nquit\n" in single
+    assert "exited" in single
+    assert float(re.search(r"nonblocking-8014 .*? (\d+\.\d)%", polling)[1]) > 50  # type: ignore[index]
+    assert "You Got hello" in selecting
+    assert float(re.search(r"selectors-8015 .*? (\d+\.\d)%", selecting)[1]) < 10  # type: ignore[index]
+    assert '"function":"serve"' in basic
+    assert "RuntimeError" in contained
+    assert "b'boom\\n'" in contained
+
+
+def test_both_tutorials_have_the_same_commands() -> None:
+    one, other = ((ROOT / name).read_text() for name in ("TUTORIAL.md", "TUTORIAL.zh.md"))
+    assert blocks("sh", one) == blocks("sh", other)
+    assert one.count("\n## ") == other.count("\n## ")
+
+
+def says(script: str, words: str, **more: str) -> str:
+    """What a program said until it said this; it ends then."""
+    with subprocess.Popen(
+        ["sh", "-euc", script],
+        cwd=ROOT,
+        env=environment(ECHODECK_PORT="0", ECHODECK_STATE=":memory:", **more),
+        stdout=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    ) as process:
+        assert process.stdout is not None
+        said = ""
+        try:
+            while not re.search(words, said):
+                line = process.stdout.readline()
+                assert line, said
+                said += line
+            return said
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+
+
+def test_the_app_is_started_by_make() -> None:
+    assert "127.0.0.1" in says(block("make run"), "Echodeck is at http://.*\n")
+
+
+def test_beyond_loopback_a_token_is_asked_for() -> None:
+    assert "0.0.0.0" in says(block("openssl"), "Echodeck is at http://.*\n")
 
 
 def test_the_targets_of_make_exist() -> None:
-    for block in blocks("sh"):
-        for target in re.findall(r"^make (\w+)", block, re.MULTILINE):
-            subprocess.run(["make", "-n", target], cwd=ROOT, check=True, capture_output=True)
+    text = README + (ROOT / "CONTRIBUTING.md").read_text() + (ROOT / "TUTORIAL.md").read_text()
+    targets = set(re.findall(r"\bmake (\w+)", "".join(blocks("sh", text)))) | set(re.findall(r"`make (\w+)`", text))
+    assert {"run", "demo", "test", "lint", "bench", "picture"} <= targets
+    for target in targets:
+        subprocess.run(["make", "-n", target], cwd=ROOT, check=True, capture_output=True)
 
 
 def test_the_options_are_those_of_the_program() -> None:
-    echodeck = Path(sys.executable).with_name("echodeck")
-    said = subprocess.run([echodeck, "serve", "--help"], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run([BIN / "echodeck", "serve", "--help"], capture_output=True, text=True, check=True).stdout
     said = re.sub(r"\x1b\[[0-9;]*m", "", said)
-    for option in re.findall(r"`(?:[^`]* )?(--[a-z-]+)", README.partition("## Running it")[2]):
+    for option in re.findall(
+        r"`(?:[^`]* )?(--[a-z-]+)", README.partition("## Running it")[2].partition("## With Docker")[0]
+    ):
         assert option in said or option == "--help", option
 
 
@@ -82,11 +190,23 @@ def test_the_variant_of_the_recipe_passes_the_wire_suite(tmp_path: Path) -> None
     """In a copy of the project, as a reader would do it."""
     ignored = shutil.ignore_patterns(".*", "node_modules", "__pycache__", "vendor")
     copy = Path(shutil.copytree(ROOT, tmp_path / "copy", ignore=ignored))
-    (recipe,) = blocks("python")
-    (copy / "servers" / "beyond_mark.py").write_text(recipe)
+    (copy / "servers" / "beyond_mark.py").write_text(block("ON_THE_WIRE", "python"))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "mark", "tests/test_wire.py"]
     done = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout
     passed = re.search(r"(\d+) passed", done.stdout)
     assert passed
     assert int(passed.group(1)) > 8
+
+
+async def test_the_variant_of_the_recipe_is_on_the_page(program: Callable[..., Program], tmp_path: Path) -> None:
+    ignored = shutil.ignore_patterns(".*", "node_modules", "__pycache__", "vendor", "tests")
+    copy = Path(shutil.copytree(ROOT, tmp_path / "copy", ignore=ignored))
+    (copy / "servers" / "beyond_mark.py").write_text(block("ON_THE_WIRE", "python"))
+    running = program(command=(sys.executable, copy / "echodeck.py"))
+    page = httpx.get(running.url).text
+    assert 'data-start="mark"' in page
+    assert "Mark every answer" in page
+    assert shell("echodeck start mark --port 8031 && printf 'hello\\n' | nc -N localhost 8031", running).endswith(
+        "MARK hello\n"
+    )

@@ -203,7 +203,11 @@ async def test_a_browser_logs_in(api: httpx.AsyncClient, settings: Settings) -> 
     assert 'action="/login"' in page.text
     wrong = await api.post("/login", data={"token": "wrong"})
     assert (wrong.status_code, "set-cookie" in wrong.headers) == (401, False)
-    for then, to in (("/ui/loop?server=a", "/ui/loop?server=a"), ("//evil.example", "/"), ("https://evil.example", "/")):
+    for then, to in (
+        ("/ui/loop?server=a", "/ui/loop?server=a"),
+        ("//evil.example", "/"),
+        ("https://evil.example", "/"),
+    ):
         assert (await api.post("/login", data={"token": "secret", "then": then})).headers["location"] == to
     right = await api.post("/login", data={"token": "secret"})
     assert right.status_code == 303
