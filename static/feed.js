@@ -2,7 +2,9 @@
 // it was told. A hidden page lets go of its stream, since a browser opens only six connections to one host; when it is
 // seen again it goes on where it was.
 
-const GAP_MS = 120; // changes within it are told to the page together
+import {BEAT_MS, until} from "./beat.js";
+
+const TOGETHER_MS = 20;
 const RETRY_MS = 2000;
 const KEYS = {server: "name", connection: "id", exception: "id", journal: "id"};
 const TOPIC = {server: "servers", connection: "connections", exception: "exceptions", journal: "journal"};
@@ -22,6 +24,7 @@ class Feed extends EventTarget {
   #heard = null;
   #source = null;
   #changes = null;
+  #flushed = -Infinity;
   #retry = 0;
   #followers = new Set();
 
@@ -80,7 +83,8 @@ class Feed extends EventTarget {
     if (!this.#changes) {
       this.#changes = {loop: false, snapshot: false};
       for (const topic of Object.values(TOPIC)) this.#changes[topic] = new Set();
-      setTimeout(() => this.#flush(), GAP_MS);
+      // The first after a while at once, but for what is told together with it; of many, all until the next beat.
+      setTimeout(() => this.#flush(), performance.now() - this.#flushed > 2 * BEAT_MS ? TOGETHER_MS : until(BEAT_MS));
     }
     apply(JSON.parse(event.data));
   }
@@ -117,6 +121,7 @@ class Feed extends EventTarget {
   #flush() {
     const changes = this.#changes;
     this.#changes = null;
+    this.#flushed = performance.now();
     for (const tell of this.#followers) tell(changes);
   }
 

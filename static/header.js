@@ -27,7 +27,7 @@ function tellLoop(loop) {
   const busy = 1 - (loop.share.idle ?? 0);
   write("loop-busy", percent(busy));
   write("loop-lag", `${loop.lag_ms.p99.toFixed(1)} ms`);
-  document.querySelector(".wheel").style.setProperty("--turned", busy);
+  document.querySelector(".wheel").style.setProperty("--turned", busy.toFixed(2));
 }
 
 function tellCounts(servers) {

@@ -1,4 +1,5 @@
 // Makes the page live: what every page has, and the script of the page that is shown.
+import {every} from "./beat.js";
 import {followButtons} from "./buttons.js";
 import {feed} from "./feed.js";
 import {tellTimes} from "./figures.js";
@@ -21,7 +22,7 @@ followHeader(feed);
 followButtons();
 traffic.follow(feed);
 history.follow(feed);
-setInterval(() => document.hidden || tellTimes(document), 1000);
+every(1000, () => document.hidden || tellTimes(document));
 begin(async (main) => {
   const page = await PAGES[main.dataset.page]?.();
   if (!page || main.dataset.page === "docs") feed.want(ALWAYS);

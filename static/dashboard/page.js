@@ -1,4 +1,5 @@
 // The dashboard, live: a row is patched when its server has changed and somebody looks at it, and only then.
+import {every} from "../beat.js";
 import {tellTimes} from "../figures.js";
 import {render} from "../lit.js";
 import {showArrivals} from "../rooms/door.js";
@@ -56,9 +57,9 @@ export function mount(main, feed) {
     followWalkOffer(main, feed),
     mayChange ? followStartForm(main.querySelector("#start")) : () => {},
   ];
-  const sparks = setInterval(() => document.hidden || paintSparks(rooms), 1000);
+  const endSparks = every(1000, () => document.hidden || paintSparks(rooms));
   return () => {
-    clearInterval(sparks);
+    endSparks();
     clearTimeout(building);
     looks.disconnect();
     for (const end of ends) end();

@@ -1,5 +1,6 @@
 // The tasks of the loop and the threads of servers, each with the line where it is. Looked at every two seconds while
 // they are in view, a bounded number at a time.
+import {every} from "../beat.js";
 import {grouped} from "../figures.js";
 import {html, nothing, render, repeat} from "../lit.js";
 import {tellProblem} from "../notices.js";
@@ -25,7 +26,7 @@ export function followTasks(main, feed) {
   let ours = false;
 
   const look = eased(section, EVERY_MS, () => paged || load());
-  const timer = setInterval(look, EVERY_MS);
+  const endBeat = every(EVERY_MS, look);
   const choose = () => {
     const query = form.elements.server.value ? `?${new URLSearchParams({server: form.elements.server.value})}` : "";
     history.replaceState(null, "", `${location.pathname}${query}#tasks`);
@@ -42,7 +43,7 @@ export function followTasks(main, feed) {
   });
   return () => {
     over = true;
-    clearInterval(timer);
+    endBeat();
     look.end();
     unfollow();
   };

@@ -1,4 +1,5 @@
 // How much each server's clients send and get, a second at a time, from the totals that the feed tells.
+import {every} from "../beat.js";
 
 export const SECONDS = 120;
 
@@ -17,7 +18,7 @@ class Traffic {
       }
     });
     let last = performance.now();
-    setInterval(() => {
+    every(1000, () => {
       const now = performance.now();
       const passed = (now - last) / 1000;
       last = now;
@@ -25,7 +26,7 @@ class Traffic {
         const server = feed.servers.get(name);
         if (server) this.#book(room, server, passed);
       }
-    }, 1000);
+    });
   }
 
   rates(name) {

@@ -1,4 +1,5 @@
 // The last two minutes: what this server's clients sent and got, and how late the loop was meanwhile.
+import {every} from "../beat.js";
 import {chart, say} from "../charts.js";
 import {size} from "../figures.js";
 import {history} from "../loop/history.js";
@@ -34,9 +35,9 @@ export function followCharts(place, feed, name) {
     }),
     chart(lag, {lines: [{colour: "var(--ink)"}], seconds: SECONDS, least: 5, say: ms, point: (index) => point("lag", index)}),
   ];
-  const timer = setInterval(paint, 1000);
+  const endBeat = every(1000, paint);
   return () => {
-    clearInterval(timer);
+    endBeat();
     paint.end();
     for (const one of charts) one.end();
   };

@@ -1,6 +1,7 @@
 // The table of the connections: sorted, sifted, windowed. Figures change as they come; the order holds while somebody
 // points at a row or is in it with the keyboard, so that nothing moves away under a finger.
 import {busyWhile} from "../actions.js";
+import {every} from "../beat.js";
 import {grouped, size, span, tellTimes} from "../figures.js";
 import {html, nothing, render, repeat} from "../lit.js";
 import {notice} from "../notices.js";
@@ -82,10 +83,10 @@ export function followConnections(place, feed, name) {
     stale = true;
     paint();
   });
-  const minutes = setInterval(() => paint(), 1000); // idle times grow though nothing is told
+  const endBeat = every(1000, () => paint()); // idle times grow though nothing is told
   seek();
   return () => {
-    clearInterval(minutes);
+    endBeat();
     unfollow();
     stopTerminals();
     tap.close();

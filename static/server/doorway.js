@@ -8,7 +8,7 @@ import {eased} from "./eased.js";
 const MOST_DRAWN = 40;
 const MOST_NAMED = 8;
 const MOST_DOTS = 400;
-const GAP_MS = 300;
+const GAP_MS = 250;
 
 export function followDoorway(place, feed, name) {
   const door = place.querySelector("#door");

@@ -1,5 +1,6 @@
 // Painting that keeps the page calm and the processor cool: what changes often is painted seldom, and what is scrolled
 // out of view more seldom still, but not never: somebody may search the page, or have it read to him.
+import {until} from "../beat.js";
 
 const UNSEEN_MS = 2000;
 
@@ -12,7 +13,7 @@ export function eased(place, gap, paint) {
     timer = 0;
     if (!due || document.hidden) return;
     due = false;
-    timer = setTimeout(run, seen ? gap : Math.max(gap, UNSEEN_MS));
+    timer = setTimeout(run, until(seen ? gap : Math.max(gap, UNSEEN_MS)));
     paint();
   };
   const later = () => {

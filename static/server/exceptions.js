@@ -13,7 +13,7 @@ export function followExceptions(place, feed, name) {
   const list = place.querySelector("#caught");
   const records = new Records("/exceptions", {server: name}, (one) => one.server === name, AT_ONCE);
   let ours = false;
-  const paint = eased(list, 200, () => {
+  const paint = eased(list, 250, () => {
     if (!records.loaded) return;
     if (!ours) list.replaceChildren();
     ours = true;

@@ -16,7 +16,7 @@ export function followHeadline(place, feed, name) {
       tally.replaceChildren();
     }
     ours = true;
-    place.className = `server is-${server.state}`;
+    if (!place.matches(`.is-${server.state}`)) place.className = `server is-${server.state}`;
     render(status(server), state);
     tellTimes(state);
     render(figures(server, feed.loop), tally);

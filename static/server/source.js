@@ -1,5 +1,6 @@
 // Where the server is in its own source, looked at once a second. Marked by an arrow and by words, so that a learner
 // sees all clients wait at one await, or one thread stand in one recv.
+import {every} from "../beat.js";
 import {grouped} from "../figures.js";
 import {html, nothing, render} from "../lit.js";
 import {call} from "../rest.js";
@@ -25,11 +26,11 @@ export function followSource(place, feed, name) {
     asking = false;
     if (found && !over) show(found);
   };
-  const timer = setInterval(look, EVERY_MS);
+  const endBeat = every(EVERY_MS, look);
   look();
   return () => {
     over = true;
-    clearInterval(timer);
+    endBeat();
   };
 
   function show({items, seen, of}) {

@@ -14,7 +14,7 @@ export function timeline(place, feed, name) {
   if ("earlier" in list.dataset) return () => {}; // a page of the past, as it was asked for
   const records = new Records("/journal", {server: name}, (one) => one.server === name, AT_ONCE);
   let ours = false;
-  const paint = eased(list, 200, () => {
+  const paint = eased(list, 250, () => {
     if (!records.loaded) return;
     if (!ours) {
       list.replaceChildren();
