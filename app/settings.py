@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     journal_entries: Annotated[int, Field(ge=100, le=1_000_000)] = 10_000
     journal_exceptions: Annotated[int, Field(ge=100, le=100_000)] = 1_000
     journal_days: Annotated[float, Field(gt=0, le=36_500)] = 30.0
+    quiet: bool = False
     stop_grace: Annotated[float, Field(gt=0, le=2.5)] = 2.0
 
     @field_validator("ports", mode="before")

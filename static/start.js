@@ -6,6 +6,7 @@ import {tellTimes} from "./figures.js";
 import {followHeader} from "./header.js";
 import {history} from "./loop/history.js";
 import {begin} from "./navigation.js";
+import "./press.js"; // from the beginning
 import {traffic} from "./rooms/traffic.js";
 
 const PAGES = {

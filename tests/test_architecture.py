@@ -63,9 +63,13 @@ def test_a_new_file_is_a_new_variant(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "async def serve(listener, options):\n    ...\n"
     )
     (tmp_path / "_helper.py").write_text("")
+    before = list(servers.discover())
     monkeypatch.setattr(servers, "__path__", [*servers.__path__, str(tmp_path)])
     found = servers.discover()
-    assert list(found)[-4:] == ["asyncio-streams", "asyncio-tuned", "shout", "threads"]
+    assert [name for name in found if name not in before] == ["shout"]
+    beyond = [name for name in found if found[name].step is None]
+    assert beyond == sorted(beyond)
+    assert list(found)[:7] == before[:7]
     assert (found["shout"].step, found["shout"].runs_on, found["shout"].title) == (None, "loop", "Answer in capitals")
     del sys.modules["servers.beyond_shout"]
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browsing import Deck, eventually, light, live, open_context, refused, serious
 from tests.conftest import Program
@@ -237,6 +237,34 @@ def test_a_viewer_sees_what_each_server_is(browser: Browser, complaints: list[st
         deck.end()
     refused(complaints, 1)
     assert complaints == []
+
+
+@light
+def test_a_click_while_the_page_comes_alive_is_not_lost(page: Page, deck: Deck) -> None:
+    deck.start("asyncio", name="mine")
+    arrived: list[Route] = []
+    page.route("**/events?*", lambda route: arrived.append(route))
+    page.goto("/")
+    button = page.locator('#server-mine [data-terminal="mine"]')
+    box = button.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 9, box["y"] + 9)
+    page.mouse.down()
+    eventually(lambda: page.wait_for_timeout(20) or arrived, lambda: "the page asked for no news")
+    arrived[0].continue_()
+    expect(page.locator("#live")).to_have_attribute("data-status", "live")
+    expect(page.locator("#count-servers")).to_have_text("1")
+    page.wait_for_timeout(600)  # two beats, in one of which the row would have been painted anew
+    page.mouse.up()
+    expect(page.get_by_role("region", name="Terminal mine #1", exact=True)).to_be_visible()
+
+
+@light
+def test_a_terminal_that_was_asked_for_before_the_script_came_opens_on_the_next_page(page: Page, deck: Deck) -> None:
+    deck.start("asyncio", name="mine")
+    page.goto("/ui/servers/mine#terminals")
+    expect(page.get_by_role("region", name="Terminal mine #1", exact=True)).to_be_visible()
+    assert page.evaluate("location.hash") == ""
 
 
 @light

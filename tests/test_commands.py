@@ -17,7 +17,7 @@ import pytest
 import echodeck
 from app.commands.figures import idle, rtt, size, span
 from app.commands.tables import document, line, plain
-from pytest_echodeck import EchoServer
+from echodeck import EchoServer
 from tests.commanding import complained, piped, run, said, terminal
 from tests.conftest import ECHODECK, Program
 
@@ -381,3 +381,44 @@ def test_the_shell_completes_what_the_app_has(url: str, echo_servers: Servers) -
 def test_the_shell_completes_nothing_without_an_app() -> None:
     assert completed(NOWHERE, "echodeck stop ") == set()
     assert "exceptions" in completed(NOWHERE, "echodeck ex")
+
+
+# What a stranger broke
+
+
+@pytest.mark.parametrize("words", ["ls", "variants", "export", "exceptions", "top --once --interval 0.1"])
+def test_a_closed_stdout_is_as_if_nobody_read(url: str, words: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"exec {ECHODECK} {words} --url {url} >&-"], capture_output=True, timeout=60, check=False
+    )
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
+
+
+@pytest.mark.parametrize("words", ["show", "stop", "rm", "hangup", "source"])
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_a_name_that_no_path_can_have_is_unknown(url: str, words: str, name: str) -> None:
+    done = run(url, words, name)
+    assert (done.returncode, f"'{name}'".encode() in done.stderr) == (4, True)
+
+
+def test_a_server_that_is_there_is_not_started_with_other_settings(url: str, echo_server: EchoServer) -> None:
+    assert f"echodeck change {echo_server.name}" in complained(url, "start", echo_server.name, "--backlog", "3", code=2)
+
+
+def test_a_wrong_token_is_told_from_none(program: Start) -> None:
+    running = program(ECHODECK_TOKEN="secret")
+    assert "asks for its token" in complained(running.url, "ls", code=5)
+    assert "not the app's token" in complained(running.url, "ls", "--token", "wrong", code=5)
+    assert "no token has" in complained(running.url, "ls", "--token", "a\nb", code=2)
+
+
+def test_a_quiet_app_leaves_its_servers_errors_to_the_page(program: Start) -> None:
+    for options, loud in (((), True), (("--quiet",), False)):
+        running = program(*options)
+        with echodeck.Client(running.url) as deck:
+            server = deck.create("asyncio")
+            with socket.create_connection(server.address, timeout=10) as client:
+                client.sendall(b"boom\n")
+                assert client.recv(1) == b""
+            assert [one.type for one in deck.exceptions(server.name)] == ["RuntimeError"]
+        assert ("RuntimeError: boom" in running.end()) is loud

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import echodeck
-from pytest_echodeck import EchoServer
+from echodeck import EchoServer
 from tests.commanding import SLOW, Piped, piped, said, terminal
 from tests.conftest import Program
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 
 import echodeck
-from pytest_echodeck import EchoServer
+from echodeck import EchoServer
 from tests.commanding import complained, piped, run, said, terminal
 from tests.conftest import Program
 

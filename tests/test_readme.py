@@ -80,28 +80,32 @@ def test_servers_in_a_file(program: Callable[..., Program], tmp_path: Path) -> N
     assert httpx.get(f"{running.url}/servers/blocking-8021").json()["spec"]["backlog"] == 2
 
 
+@pytest.mark.timeout(600)
 def test_the_fixture_in_another_project(tmp_path: Path) -> None:
-    (tmp_path / "app").mkdir()  # which many projects have
-    (tmp_path / "app" / "__init__.py").touch()
-    (tmp_path / "test_mine.py").write_text(
+    """Installed from a fresh clone, which has nothing that npm brings, into an environment that has nothing."""
+    ignored = shutil.ignore_patterns(".*", "node_modules", "__pycache__", "vendor", "tests")
+    clone = Path(shutil.copytree(ROOT, tmp_path / "clone", ignore=ignored))
+    shutil.copy(ROOT / ".npmrc", clone)
+    project = tmp_path / "project"
+    (project / "app").mkdir(parents=True)  # which many projects have
+    (project / "app" / "__init__.py").touch()
+    (project / "test_mine.py").write_text(
         f"import socket\n\nimport app\nimport pytest\n\n{block('echo_server', 'python')}"
+        "\n\ndef test_names():\n    with pytest.raises(ImportError):\n        import servers\n"
     )
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-W",
-        "ignore",
-        "--rootdir",
-        str(tmp_path),
-    ]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60, check=False
-    )
-    assert "2 passed" in done.stdout, done.stdout + done.stderr
+
+    def said(*command: str | Path) -> str:
+        done = subprocess.run(
+            command, cwd=project, env=environment(), capture_output=True, text=True, timeout=500, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    said(sys.executable, "-m", "venv", tmp_path / "venv")
+    python = tmp_path / "venv" / "bin" / "python"
+    said(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", clone, "pytest")
+    assert "3 passed" in said(python, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    assert said(tmp_path / "venv" / "bin" / "echodeck", "--version") == said(python, "-m", "echodeck", "--version")
 
 
 @pytest.mark.parametrize("file", ["TUTORIAL.md", "TUTORIAL.zh.md"])

@@ -140,6 +140,10 @@ def _carried_out(deck: echodeck.Client, made: Plan) -> Iterator[tuple[Step, str 
                 try:
                     _do(deck, step)
                 except echodeck.Refused as refused:
+                    if refused.name == "name-taken" and _came_meanwhile(deck, step):
+                        bar()
+                        yield step, None
+                        continue
                     if refused.name in {"token-required", "read-only"}:
                         raise  # as all others would be
                     reason = refused.detail
@@ -147,6 +151,14 @@ def _carried_out(deck: echodeck.Client, made: Plan) -> Iterator[tuple[Step, str 
                 course.undone[step.key] = reason
             bar()
             yield step, reason
+
+
+def _came_meanwhile(deck: echodeck.Client, step: Step) -> bool:
+    """Whether somebody else has made the very server since the plan was made."""
+    if step.spec is None:
+        return False
+    left = plan.make([step.spec], present([deck.server(step.name)])).steps
+    return all(one.kind is not Kind.CHANGE for one in left)
 
 
 def _do(deck: echodeck.Client, step: Step) -> None:

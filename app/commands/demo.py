@@ -91,7 +91,7 @@ async def _demo(port: int, state: str, ports: list[int], chance: Random) -> int:
         config.write_text(as_toml(port))
         app = await asyncio.create_subprocess_exec(
             *(sys.executable, echodeck.__file__, "serve", "--host", "127.0.0.1", "--port", str(port)),
-            *("--state", state, "--config", str(config), "--json"),
+            *("--state", state, "--config", str(config), "--json", "--quiet"),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             # In a group of its own a Ctrl+C does not reach it: our SIGTERM would be its second signal, which kills.

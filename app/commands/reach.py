@@ -121,15 +121,16 @@ def asks(command: Callable[..., None]) -> Callable[..., None]:
 def reached(url: str | None, token: str | None, patience: float = echodeck.SECONDS_TO_ANSWER) -> echodeck.Client:
     """The app that is meant, by option, environment or config file. Ends the program if that makes no sense."""
     configured = configuration()
+    shown = token or configured.token
+    if shown and not (shown.isascii() and shown.isprintable()):
+        fail("--token has letters that no token has", SENSELESS)
     where = url or configured.url or DEFAULT_URL
     no_address = f"--url {plain(where)} is no address of an app; one looks like {DEFAULT_URL}"
     try:
         parts = urlsplit(where)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
             fail(no_address, SENSELESS)
-        return echodeck.Client(where, token or configured.token, patience)
-    except UnicodeEncodeError:
-        fail("--token has letters that no token has", SENSELESS)
+        return echodeck.Client(where, shown, patience)
     except (httpx.InvalidURL, ValueError):
         fail(no_address, SENSELESS)
 
@@ -141,6 +142,8 @@ def code(reason: echodeck.Refused) -> int:
 
 def why(reason: echodeck.Refused) -> str:
     if reason.name == "token-required":
+        if reason.more.get("token_given"):
+            return "that is not the app's token (--token, ECHODECK_TOKEN or the config file)"
         return "the app asks for its token: --token, or ECHODECK_TOKEN"
     return plain(reason.detail)
 

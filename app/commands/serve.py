@@ -39,6 +39,10 @@ def serve_command(
     allowed_hosts: Annotated[
         str | None, typer.Option(help="Further host names by which the page may be called, with commas between.")
     ] = None,
+    quiet: Annotated[
+        bool | None,
+        typer.Option("--quiet", "-q", help="Leave out of the log what servers raise and say; the page has it."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Start the app and its page. Ctrl+C ends it, a second one at once.

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+import echodeck
 from app.commands import completing
 from app.commands.reach import Reach, asks
 from app.commands.servers import Name, address
@@ -81,7 +82,12 @@ def start(
     if not given and variant in {one.name for one in reach.deck.servers()}:
         server = reach.deck.start(variant)
     else:
-        server = reach.deck.create(variant, **given)
+        try:
+            server = reach.deck.create(variant, **given)
+        except echodeck.Refused as reason:
+            if reason.more.get("field") == "variant" and variant in {one.name for one in reach.deck.servers()}:
+                fail(f"{variant} is a server that is there; `echodeck change {variant}` changes it", SENSELESS)
+            raise
     reach.say(server, f"{server.name} listens on {address(server)}")
 
 

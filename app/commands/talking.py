@@ -118,7 +118,7 @@ class Talk:
         except InvalidStatus as answer:
             response = answer.response
             raise (
-                echodeck.refusal(response.status_code, bytes(response.body or b""))
+                echodeck.refusal(response.status_code, bytes(response.body or b""), bool(self._deck.token))
                 or echodeck.Unreachable(f"what answers at {self._deck.url} is no Echodeck ({response.status_code})")
             ) from None
         except InvalidHandshake as error:

@@ -175,7 +175,7 @@ def _head(found: Look) -> list[Text]:
             f"{sum(row.exceptions for row in rows)} exceptions"
         ),
         Text(f"loop: servers {share(servers)}, app {share(app)}, idle {share(idle)}"),
-        Text(f"lag: p50 {lag['p50']:.1f} ms, p99 {lag['p99']:.1f}, max {lag['max']:.1f}; {loop['stalled']} stalls"),
+        Text(f"lag: p50 {lag['p50']:.1f} ms, p99 {lag['p99']:.1f}, max {lag['max']:.1f}; stalls: {loop['stalled']}"),
     ]
 
 

@@ -2,6 +2,7 @@
 import {every} from "../beat.js";
 import {tellTimes} from "../figures.js";
 import {render} from "../lit.js";
+import {pressed, whenReleased} from "../press.js";
 import {showArrivals} from "../rooms/door.js";
 import {row} from "../rooms/row.js";
 import {sparkline, traffic} from "../rooms/traffic.js";
@@ -101,6 +102,10 @@ export function mount(main, feed) {
     const server = feed.servers.get(name);
     if (!server) return; // it is not told yet
     const room = rooms.get(name);
+    if (!room.server && pressed()) {
+      whenReleased(() => rooms.get(name) === room && paint(name));
+      return;
+    }
     room.due = false;
     if (!room.server) room.element.replaceChildren(); // the first paint was the template's
     room.element.className = `room is-${server.state}`;

@@ -22,6 +22,11 @@ export function mount(main, feed) {
     for (const end of ends) end();
     ends = [];
   };
+  if (location.hash === "#terminals" && !("viewer" in main.dataset)) {
+    // Somebody was quicker than the script that would have opened it where the button was.
+    history.replaceState(null, "", location.pathname + location.search);
+    import("../terminal/dock.js").then(({openTerminal}) => openTerminal(name));
+  }
   const endGoing = followGoing(place, feed, name, endParts);
   return () => {
     endGoing();
