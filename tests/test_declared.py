@@ -6,15 +6,18 @@ import json
 import socket
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 
+import echodeck as library
 from app import declared
+from app.commands.declare import carried_out
 from app.declared import Undeclarable
 from app.lifecycle import State
-from app.plan import Present
+from app.plan import Present, make
 from app.spec import ServerSpec
 from tests.conftest import Program
 from tests.declaring import echodeck, entry, free_ports, held_port, servers, states
@@ -214,6 +217,28 @@ def test_what_cannot_be_done_keeps_nothing_else_from_being_done(program: Start) 
         ("start", "p", False),
     ]
     assert told["kept"] == ["b"]
+
+
+def test_two_who_apply_the_same_at_once_both_succeed(program: Start, tmp_path: Path) -> None:
+    running = program()
+    file = tmp_path / "many.toml"
+    file.write_text("".join(entry("asyncio", port) for port in free_ports(60)))
+    with ThreadPoolExecutor(2) as both:
+        ends = list(both.map(lambda _: echodeck("apply", file, "--url", running.url), range(2)))
+    assert [(one.returncode, one.stderr) for one in ends] == [(0, "")] * 2
+    assert list(states(running).values()) == ["running"] * 60
+
+
+def test_a_server_of_another_kind_that_came_meanwhile_is_not_taken_for_ours(program: Start) -> None:
+    running = program()
+    with library.Client(running.url) as deck:
+        spec = ServerSpec(variant="asyncio", port=free_ports(1)[0], name="mine", backlog=5)
+        made = make([spec], [])
+        deck.create("asyncio", name="mine")
+        assert [reason is None for _, reason in carried_out(deck, made)] == [False, False]
+        deck.remove("mine")
+        deck.create("asyncio", name="mine", port=spec.port, backlog=5)
+        assert [reason for _, reason in carried_out(deck, made)] == [None, None]
 
 
 def test_a_file_that_makes_no_sense_changes_nothing(program: Start, tmp_path: Path) -> None:

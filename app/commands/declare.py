@@ -58,7 +58,7 @@ def apply(
     results: list[dict[str, Any]] = []
     try:
         if not dry_run:
-            for step, reason in _carried_out(reach.deck, made):
+            for step, reason in carried_out(reach.deck, made):
                 results.append({**told(step), "done": reason is None, "reason": reason})
                 if not reach.as_json:
                     _say(step, reason)
@@ -130,7 +130,7 @@ def present(servers: Iterable[echodeck.Server]) -> list[Present]:
         )
 
 
-def _carried_out(deck: echodeck.Client, made: Plan) -> Iterator[tuple[Step, str | None]]:
+def carried_out(deck: echodeck.Client, made: Plan) -> Iterator[tuple[Step, str | None]]:
     """Each step when it is done, or the reason why it is not."""
     course = Course()
     with _bar(len(made.steps)) as bar:
