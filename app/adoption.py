@@ -137,8 +137,12 @@ def _later(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
 def _unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     error, future = context.get("exception"), context.get("future") or context.get("task")
     owner = owner_of(future) if future is not None else OWNER.get(None)  # the context came along
-    if error is None or owner is None or owner.failed(error, "task"):
+    if error is None or owner is None:
         loop.default_exception_handler(context)
+    elif owner.failed(error, "task"):
+        told = OWNER.set(owner)  # whose record it is in the log
+        loop.default_exception_handler(context)
+        OWNER.reset(told)
 
 
 def is_news(record: logging.LogRecord) -> bool:

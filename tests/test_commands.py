@@ -6,6 +6,7 @@ import http.server
 import json
 import os
 import socket
+import struct
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ import echodeck
 from app.commands.figures import idle, rtt, size, span
 from app.commands.tables import document, line, plain
 from echodeck import EchoServer
+from tests.browsing import eventually
 from tests.commanding import complained, piped, run, said, terminal
 from tests.conftest import ECHODECK, Program
 
@@ -421,4 +423,11 @@ def test_a_quiet_app_leaves_its_servers_errors_to_the_page(program: Start) -> No
                 client.sendall(b"boom\n")
                 assert client.recv(1) == b""
             assert [one.type for one in deck.exceptions(server.name)] == ["RuntimeError"]
-        assert ("RuntimeError: boom" in running.end()) is loud
+            forgetful = deck.create("asyncio-basic")
+            with socket.create_connection(forgetful.address, timeout=10) as client:
+                client.sendall(b"x" * 100)
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            eventually(lambda name=forgetful.name: deck.exceptions(name), lambda: "the reset was not seen")
+        log = running.end()
+        assert ("RuntimeError: boom" in log) is loud
+        assert ("never retrieved" in log) is loud
