@@ -1,4 +1,4 @@
-// Figures for people; app/figures.py writes them alike in the first paint.
+// Figures for people; app/web/figures.py writes them alike in the first paint.
 import {_, language} from "./words.js";
 
 const grouping = new Intl.NumberFormat("en-US");

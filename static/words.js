@@ -1,4 +1,4 @@
-// The interface's language, as app/words.py has it: English is in the code, other languages in the catalogue.
+// The interface's language, as app/web/words.py has it: English is in the code, other languages in the catalogue.
 // Babel finds messages by the names `_` and `n_`: their first arguments must be literals.
 
 export const language = document.documentElement.lang;

@@ -15,8 +15,8 @@ import websockets
 from fastapi import FastAPI
 from websockets.asyncio.client import ClientConnection, connect
 
-from app.bridge import CREDIT, Bridge
-from app.serving import configuration
+from app.program.serving import configuration
+from app.terminals.bridge import CREDIT, Bridge
 from tests.helpers import PATIENCE
 
 V1 = "echodeck.v1"

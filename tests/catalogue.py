@@ -18,11 +18,11 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
-from app.api.problems import NO_NUMBER, NO_WHOLE_NUMBER
 from app.errors import refusals
-from app.lifecycle import State
-from app.spec import PATTERNS
-from app.words import LANGUAGES, LOCALE, SENTENCE
+from app.supervising.lifecycle import State
+from app.supervising.spec import PATTERNS
+from app.web.problems import NO_NUMBER, NO_WHOLE_NUMBER
+from app.web.words import LANGUAGES, LOCALE, SENTENCE
 from servers import discover
 
 ROOT = Path(__file__).parent.parent
@@ -36,6 +36,7 @@ IN_SCRIPTS = re.compile(r'\b_\(\s*"((?:[^"\\]|\\.)*)"|\bn_\(\s*"((?:[^"\\]|\\.)*
 SPEAKERS = {kind.__name__ for kind in refusals().values()} | {
     "note",
     "_note",
+    "noted",
     "_move",
     "Exit",
     "Holder",
@@ -108,7 +109,7 @@ def _sentences() -> Iterator[tuple[str, int, str]]:
                         if any(map(str.isalpha, sentence)) and (" " in sentence or _name(node.func) == "_move"):
                             yield file, node.lineno, sentence
     for state in State:
-        yield "app/lifecycle.py", 1, state.value
+        yield "app/supervising/lifecycle.py", 1, state.value
     for sentence in FOREIGN:
         yield "tests/catalogue.py", 1, sentence
 

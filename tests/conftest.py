@@ -16,13 +16,13 @@ import pytest
 from fastapi import FastAPI
 
 from app.clock import Clock
-from app.listening import Policy
-from app.main import create_app
-from app.server import Server
+from app.history.store import Store
+from app.program.app import create_app
 from app.settings import Settings
-from app.spec import ServerSpec
-from app.store import Store
-from app.supervisor import Supervisor
+from app.supervising.listening import Policy
+from app.supervising.server import Server
+from app.supervising.spec import ServerSpec
+from app.supervising.supervisor import Supervisor
 from servers import Variant, Wire, discover
 
 pytest_plugins = ["tests.browsing"]

@@ -7,6 +7,8 @@ import json
 import re
 import sys
 import tomllib
+from collections.abc import Collection, Iterable
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,10 @@ from tests.conftest import VARIANTS
 
 ROOT = Path(__file__).parent.parent
 LOCKS = ["requirements.txt", "requirements-build.txt", "requirements-dev.txt"]
-PURE = ["lifecycle", "connections", "journal", "exceptions", "errors", "plan", "spec", "view"]
+ROOMS = sorted(path.parent for path in (ROOT / "app").glob("*/__init__.py"))
+CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+LAYERS = [layer.split(" | ") for layer in CONTRACTS[0]["layers"]]
+PURE = CONTRACTS[2]["source_modules"]
 
 
 def imports(path: Path) -> set[str]:
@@ -54,7 +59,70 @@ def test_the_steps_are_the_tutorials() -> None:
 
 @pytest.mark.parametrize("module", PURE)
 def test_the_middle_is_pure(module: str) -> None:
-    assert not imports(ROOT / "app" / f"{module}.py") & {"asyncio", "socket", "threading", "servers"}
+    path = ROOT / f"{module.replace('.', '/')}.py"
+    assert not imports(path) & {"asyncio", "socket", "threading", "servers"}
+
+
+def modules() -> dict[str, Path]:
+    """The app's own, by their dotted names; a package is known by its own name."""
+    found = {}
+    for path in sorted((ROOT / "app").rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def app_imports(path: Path, known: Collection[str]) -> set[str]:
+    """The modules of the app that a file imports from, the packages on the way to them left out."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "app":
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                found.add(inner if inner in known else str(node.module))
+    return found
+
+
+def rooms_of(modules: Iterable[str]) -> set[str]:
+    return {name.split(".")[1] for name in modules if "." in name}
+
+
+def told(room: Path, what: str) -> set[str]:
+    """The rooms that a room's docstring names after this word."""
+    text = " ".join((ast.get_docstring(ast.parse((room / "__init__.py").read_text())) or "").split())
+    names = re.search(rf"\b{what}: ([^.]*)\.", text)
+    assert names, f"{room.name} does not say: {what}"
+    return set() if names[1] == "no other room" else set(names[1].split(", "))
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.name)
+def test_a_room_says_what_it_imports_and_what_imports_it(room: Path) -> None:
+    known = modules()
+    arrows = {
+        (name.split(".")[1], to)
+        for name, path in known.items()
+        if "." in name
+        for to in rooms_of(app_imports(path, known))
+    }
+    assert told(room, "Imports") == {to for of, to in arrows if of == room.name and to != of}
+    assert told(room, "Imported by") == {of for of, to in arrows if to == room.name and to != of}
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.name)
+def test_a_room_has_few_files(room: Path) -> None:
+    assert 3 <= len([path for path in room.glob("*.py") if path.name != "__init__.py"]) <= 10
+
+
+def test_the_rooms_are_layers_that_can_be_read_aloud() -> None:
+    assert len(LAYERS) <= 12
+    assert {room.name for room in ROOMS} <= {name for layer in LAYERS for name in layer}
+
+
+def test_no_file_of_the_app_is_in_a_circle_of_imports() -> None:
+    known = modules()
+    graph = {name: app_imports(path, known) & known.keys() - {name} for name, path in known.items()}
+    order = TopologicalSorter(graph)
+    order.prepare()  # raises CycleError, which names the circle
 
 
 def test_a_new_file_is_a_new_variant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

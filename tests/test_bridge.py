@@ -16,9 +16,9 @@ import pytest
 from fastapi import FastAPI
 from websockets.exceptions import ConnectionClosed
 
-from app import bridge
-from app.bridge import CREDIT
-from app.supervisor import Supervisor
+from app.supervising.supervisor import Supervisor
+from app.terminals import bridge
+from app.terminals.bridge import CREDIT
 from tests.bridged import V1, Page, bare, bridges, everything, masked, served
 from tests.conftest import Start
 from tests.helpers import PATIENCE, until

@@ -11,9 +11,9 @@ import pytest
 from fastapi import FastAPI
 from websockets.exceptions import ConnectionClosed
 
-from app import bridge, page_end, patience, server_end
-from app.bridge import CAP, CREDIT, Bridge
-from app.patience import Patience
+from app.terminals import bridge, page_end, server_end, stall_timeout
+from app.terminals.bridge import CAP, CREDIT, Bridge
+from app.terminals.stall_timeout import Patience
 from tests.bridged import V1, Page, bare, bridges, everything, frames_of, masked, served
 from tests.conftest import Start
 from tests.helpers import PATIENCE, settled, until
@@ -213,7 +213,7 @@ async def test_what_was_joined_comes_before_the_end(
 async def test_a_page_that_takes_nothing_is_dropped_and_holds_little_until_then(
     app: FastAPI, begin: Start, monkeypatch: pytest.MonkeyPatch, protocol: str | None
 ) -> None:
-    monkeypatch.setattr(patience, "SECONDS_TO_TAKE", 0.5)
+    monkeypatch.setattr(stall_timeout, "SECONDS_TO_TAKE", 0.5)
     monkeypatch.setattr(server_end, "SECONDS_BETWEEN_LOOKS", 0.05)
     monkeypatch.setattr(bridge, "CREDIT", 1 << 40)  # a page that owes nothing and takes nothing
     server = await begin(floods)
@@ -235,7 +235,7 @@ async def test_a_page_that_takes_little_is_kept(app: FastAPI, begin: Start, monk
         looks += 1
         look(end)
 
-    monkeypatch.setattr(patience, "SECONDS_TO_TAKE", 0.2)
+    monkeypatch.setattr(stall_timeout, "SECONDS_TO_TAKE", 0.2)
     monkeypatch.setattr(Patience, "_looked", looked)
     server = await begin(floods)
     async with served(app) as port, bare(port, server.name, buffer=4096) as sock:
@@ -346,7 +346,7 @@ async def test_a_server_that_floods_does_not_keep_who_has_left(
 async def test_a_page_that_does_not_answer_the_close_is_dropped(
     app: FastAPI, begin: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "SECONDS_TO_TAKE", 0.1)
+    monkeypatch.setattr(stall_timeout, "SECONDS_TO_TAKE", 0.1)
     server = await begin("asyncio")
     async with served(app) as port, bare(port, server.name, V1) as sock:
         await asyncio.get_running_loop().sock_sendall(sock, masked(json.dumps({"type": "eof"}).encode(), 0x81))

@@ -17,10 +17,11 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 from websockets.exceptions import InvalidStatus
 
-from app import descriptors, terminals
-from app.adoption import OWNER
-from app.bridge import CREDIT, Bridge
+from app.kernel import descriptors
+from app.loop.ownership import OWNER
 from app.settings import Settings
+from app.terminals import terminals
+from app.terminals.bridge import CREDIT, Bridge
 from tests.bridged import V1, Page, bare, bridges, everything, masked, served
 from tests.conftest import Program, Start
 from tests.helpers import PATIENCE, Client, until

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 import echodeck
-from app.commands.figures import idle, rtt, size, span
-from app.commands.tables import document, line, plain
+from app.console.figures import idle, rtt, size, span
+from app.console.tables import document, line, plain
 from echodeck import EchoServer
 from tests.browsing import eventually
 from tests.commanding import complained, piped, run, said, terminal

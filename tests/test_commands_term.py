@@ -139,7 +139,7 @@ def test_raw_lets_it_obey(url: str, echo_server: EchoServer) -> None:
 
 
 def test_letters_that_come_in_pieces_are_whole() -> None:
-    from app.commands.showing import Visible
+    from app.console.showing import Visible
 
     shown = Visible()
     pieces = ["é".encode()[:1], "é".encode()[1:] + b"\xff", b"\xc2", b"\x9b\r\n"]

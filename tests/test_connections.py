@@ -11,12 +11,13 @@ from typing import Any
 import httpx
 import pytest
 
-from app import backlog, connection_table, kernel
-from app.lifecycle import State
-from app.roster import Client as Inside
-from app.roster import Roster
+from app.connections import table
+from app.connections.client import Client as Inside
+from app.connections.roster import Roster
+from app.kernel import accept_queue, tcp_info
 from app.shapes.connections import ConnectionShape
-from app.supervisor import Supervisor
+from app.supervising.lifecycle import State
+from app.supervising.supervisor import Supervisor
 from servers import Connection, Variant
 from tests.conftest import VARIANTS, Start
 from tests.helpers import PATIENCE, Client, until
@@ -134,7 +135,7 @@ async def test_idle_time_is_that_without_a_byte(api: httpx.AsyncClient, begin: S
 async def test_without_tcp_info_a_row_has_zeros(
     api: httpx.AsyncClient, begin: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernel, "HAS_TCP_INFO", False)
+    monkeypatch.setattr(tcp_info, "HAS_TCP_INFO", False)
     server = await begin("asyncio")
     async with await Client.to(server.spec.port) as client:
         await client.ask(b"x", b"x")
@@ -217,7 +218,7 @@ async def test_the_tables_are_read_only_when_somebody_waits(
     api: httpx.AsyncClient, begin: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads = []
-    monkeypatch.setattr(backlog, "read", lambda ports: reads.append(ports) or [])
+    monkeypatch.setattr(accept_queue, "read", lambda ports: reads.append(ports) or [])
     server = await begin("blocking")
     await rows(api)
     assert reads == []
@@ -233,7 +234,7 @@ async def test_tables_that_cannot_be_read_are_no_error(
     def fails(ports: object) -> Any:
         raise OSError(24, "no descriptor is left")
 
-    monkeypatch.setattr(backlog, "read", fails)
+    monkeypatch.setattr(accept_queue, "read", fails)
     server = await begin("blocking")
     async with await Client.to(server.spec.port), await Client.to(server.spec.port):
         await until(lambda: server.waiting == 1, "one waits")
@@ -251,7 +252,7 @@ TABLE = b"""  sl  local_address rem_address   st tx_queue rx_queue tr tm->when r
 
 
 def test_of_the_kernels_table_only_clients_nobody_has_accepted_are_taken() -> None:
-    assert backlog.parse(TABLE, {8003}) == [
+    assert accept_queue.parse(TABLE, {8003}) == [
         (("127.0.0.1", 8003), ("127.0.0.1", 40430), 5),
         (("127.0.0.1", 8003), ("127.0.0.1", 40431), 3),  # its FIN is no byte
     ]
@@ -316,7 +317,7 @@ async def test_two_who_hang_up_the_same_at_once_are_told_the_truth(api: httpx.As
 async def test_a_hang_up_waits_only_so_long_for_the_server(
     api: httpx.AsyncClient, begin: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection_table, "HANG_UP_SECONDS", 0.05)
+    monkeypatch.setattr(table, "HANG_UP_SECONDS", 0.05)
     server = await begin(holds_one)
     async with await Client.to(server.spec.port) as client:
         id = (await row(api, client))["id"]

@@ -13,12 +13,12 @@ import httpx
 import pytest
 
 import echodeck as library
-from app import declared
 from app.commands.declare import carried_out
-from app.declared import Undeclarable
-from app.lifecycle import State
-from app.plan import Present, make
-from app.spec import ServerSpec
+from app.declaring import declared
+from app.declaring.declared import Undeclarable
+from app.declaring.plan import Present, make
+from app.supervising.lifecycle import State
+from app.supervising.spec import ServerSpec
 from tests.conftest import Program
 from tests.declaring import echodeck, entry, free_ports, held_port, servers, states
 from tests.helpers import Client

@@ -19,10 +19,10 @@ import httpx
 import pytest
 
 import servers
-from app import declared
-from app.demo import BEYOND, as_toml, declaration
-from app.lifecycle import Backoff
-from app.visitors import BETWEEN_FIRSTS, MOST, Place, crowd
+from app.declaring import declared
+from app.demo.declaration import BEYOND, as_toml, declaration
+from app.demo.visitors import BETWEEN_FIRSTS, MOST, Place, crowd
+from app.supervising.backoff import Backoff
 from tests.conftest import ECHODECK, VARIANTS, Program
 from tests.helpers import until
 

@@ -11,11 +11,11 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from app import descriptors
 from app.errors import OutOfDescriptors
-from app.lifecycle import State
-from app.supervisor import Supervisor
-from app.worker import Worker
+from app.kernel import descriptors
+from app.loop.worker import Worker
+from app.supervising.lifecycle import State
+from app.supervising.supervisor import Supervisor
 from servers import Connection, Listener
 from tests.conftest import Start
 from tests.helpers import Client, until

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from app.adoption import is_news
-from app.exceptions import Details, ExceptionLog
+from app.history.exceptions import Details, ExceptionLog
+from app.loop.ownership import is_news
 from app.shapes.happenings import ExceptionShape
 from tests.conftest import VARIANTS, Start
 from tests.helpers import Client

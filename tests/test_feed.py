@@ -13,11 +13,12 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app import backlog
-from app import feed as feed_module
-from app.feed import TOPICS, Event, Feed, Wanted
+from app.kernel import accept_queue
 from app.shapes.connections import ConnectionShape
-from app.supervisor import Supervisor
+from app.supervising.supervisor import Supervisor
+from app.watching import feed as feed_module
+from app.watching.event import Event
+from app.watching.feed import TOPICS, Feed, Wanted
 from tests.conftest import Start
 from tests.helpers import PATIENCE, Client, until
 
@@ -263,7 +264,7 @@ async def test_without_followers_nothing_is_done(feed: Feed, watched: Supervisor
 async def test_a_slow_look_at_the_queues_does_not_blind_the_feed_for_long(
     feed: Feed, watched: Supervisor, begin: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = backlog.read
+    read = accept_queue.read
 
     def slowly(ports: Any) -> Any:
         time.sleep(0.3)
@@ -272,7 +273,7 @@ async def test_a_slow_look_at_the_queues_does_not_blind_the_feed_for_long(
     server = await begin("blocking")
     async with following(feed) as follower:
         async with await Client.to(server.spec.port):
-            monkeypatch.setattr(backlog, "read", slowly)
+            monkeypatch.setattr(accept_queue, "read", slowly)
             async with await Client.to(server.spec.port):
                 await follower.hear_until(lambda state: len(state["connection"]) == 2, "one waits")
                 monkeypatch.undo()

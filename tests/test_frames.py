@@ -8,7 +8,7 @@ import struct
 import pytest
 from websockets.frames import Frame, Opcode
 
-from app.frames import MOST, Cutter, head
+from app.terminals.frames import MOST, Cutter, head
 from tests.bridged import masked
 
 BINARY, TEXT, CONT, PING, CLOSE = 0x82, 0x81, 0x80, 0x89, 0x88

@@ -11,7 +11,7 @@ import httpx
 import pytest
 import yaml
 
-from app.demo import PORT, declaration
+from app.demo.declaration import PORT, declaration
 from tests.conftest import Start
 
 ROOT = Path(__file__).parent.parent

@@ -9,10 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app import store
-from app.lifecycle import State
-from app.main import create_app
+from app.history import store
+from app.program.app import create_app
 from app.settings import Settings
+from app.supervising.lifecycle import State
 from tests.conftest import Start
 from tests.helpers import Client, until
 from tests.test_exceptions import say

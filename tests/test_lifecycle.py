@@ -6,7 +6,8 @@ import itertools
 
 import pytest
 
-from app.lifecycle import AT_REST, TRANSITIONS, Backoff, Event, ImpossibleEvent, Restart, State, after
+from app.supervising.backoff import Backoff, Restart
+from app.supervising.lifecycle import AT_REST, TRANSITIONS, Event, ImpossibleEvent, State, after
 
 LIVES = [
     ("asked to start and to stop", "start listening stop ended", "starting running stopping stopped"),

@@ -12,12 +12,12 @@ from typing import Any
 import httpx
 import pytest
 
-from app import sampler as module
-from app import tasks
-from app.sampler import Sampler, Stall
-from app.server import Server
+from app.loop import sampler as module
+from app.loop import tasks
+from app.loop.sampler import Sampler, Stall
 from app.shapes.loop import LoopNow, LoopShape
-from app.supervisor import Supervisor
+from app.supervising.server import Server
+from app.supervising.supervisor import Supervisor
 from tests.conftest import Program, Start
 from tests.helpers import PATIENCE, Client, until
 
@@ -346,14 +346,14 @@ def test_time_is_divided_by_looks_and_by_the_processors_clock(
 ) -> None:
     sampler = Sampler()
     now = time.monotonic()
-    sampler._seen.looks.extend(module._Look(now, who, 0.01, 0.01 * used) for who, used in looks)
+    sampler._seen.looks.extend(module.Look(now, who, 0.01, 0.01 * used) for who, used in looks)
     assert sampler.shares() == pytest.approx(shares)
 
 
 def test_the_feed_is_told_only_of_those_who_took_some_of_the_loop() -> None:
     sampler = Sampler()
     now = time.monotonic()
-    sampler._seen.looks.extend(module._Look(now, who, 0.01, 0.005) for who in ("one", "idle"))
+    sampler._seen.looks.extend(module.Look(now, who, 0.01, 0.005) for who in ("one", "idle"))
     told = LoopNow.of(sampler)
     assert told.share == {"one": pytest.approx(0.5), "idle": pytest.approx(0.5)}
     assert (told.threads, told.stalled, told.lag_ms.max) == ({}, 0, 0)

@@ -9,9 +9,9 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from app import metrics as module
-from app.lifecycle import State
-from app.supervisor import Supervisor
+from app.supervising.lifecycle import State
+from app.supervising.supervisor import Supervisor
+from app.web import metrics as module
 from tests.conftest import Start
 from tests.helpers import Client, until
 

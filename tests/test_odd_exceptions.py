@@ -14,10 +14,10 @@ from typing import Any
 import httpx
 import pytest
 
-from app import blame
-from app.adoption import _Logged
-from app.lifecycle import State
-from app.supervisor import Supervisor
+from app.history import blame
+from app.loop.ownership import _Logged
+from app.supervising.lifecycle import State
+from app.supervising.supervisor import Supervisor
 from servers import Connection, Wire
 from tests.conftest import Start, made_up
 from tests.helpers import Client, until
@@ -331,7 +331,7 @@ async def test_threads_and_errors_of_others_are_not_touched(
 
 
 async def watched_again(seen: list[Any], fails: Callable[[], None]) -> None:
-    from app.adoption import adopting
+    from app.loop.ownership import adopting
 
     with adopting(asyncio.get_running_loop()):
         thread = threading.Thread(target=fails)

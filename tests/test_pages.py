@@ -10,12 +10,12 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.figures import percent, size, span
-from app.lifecycle import State
 from app.pages.page import ROOT, environment
 from app.settings import Settings
-from app.supervisor import Supervisor
-from app.words import words
+from app.supervising.lifecycle import State
+from app.supervising.supervisor import Supervisor
+from app.web.figures import percent, size, span
+from app.web.words import words
 from tests.conftest import VARIANTS, Start
 from tests.helpers import Client, until
 

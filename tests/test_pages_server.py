@@ -9,11 +9,11 @@ from html import unescape
 import httpx
 import pytest
 
-from app.lifecycle import State
 from app.pages import source
 from app.settings import Settings
 from app.shapes.loop import PlaceShape
-from app.supervisor import Supervisor
+from app.supervising.lifecycle import State
+from app.supervising.supervisor import Supervisor
 from tests.conftest import VARIANTS, Start
 from tests.helpers import PATIENCE, Client, until
 

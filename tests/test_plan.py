@@ -10,10 +10,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from app import plan
-from app.lifecycle import AT_REST, State
-from app.plan import PLACE, Course, Kind, Plan, Present, Step, collide
-from app.spec import ServerSpec
+from app.declaring import plan
+from app.declaring.plan import PLACE, Course, Kind, Plan, Present, Step, collide
+from app.supervising.lifecycle import AT_REST, State
+from app.supervising.spec import ServerSpec
 
 
 def spec(name: str, port: int = 8001, **fields: Any) -> ServerSpec:

@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.listening import show
+from app.addresses import format_address
 from tests.conftest import ECHODECK, VARIANTS, Program
 from tests.helpers import PATIENCE, Client, refuses, until
 
@@ -402,7 +402,7 @@ def test_a_token_opens_the_way_beyond_loopback(program: Start) -> None:
 def test_it_listens_on_every_address_of_localhost(program: Start) -> None:
     running = program("--host", "localhost")
     for address in {str(found[4][0]) for found in socket.getaddrinfo("localhost", None)}:
-        assert httpx.get(f"http://{show(address, running.port)}/healthz").status_code == 200
+        assert httpx.get(f"http://{format_address(address, running.port)}/healthz").status_code == 200
 
 
 def test_head_is_get_without_a_body(program: Start) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.spec import ServerSpec
+from app.supervising.spec import ServerSpec
 from tests.conftest import Program
 
 ROOT = Path(__file__).parent.parent

@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from hypothesis import HealthCheck, settings
 
 from app.errors import Refusal, refusals
-from app.main import create_app
+from app.program.app import create_app
 from app.settings import Settings
 from tests.conftest import VARIANTS, Program
 from tests.helpers import Client

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from app.security import COOKIE
 from app.settings import Settings
+from app.web.security import COOKIE
 from tests.conftest import Program
 
 BODY = {"variant": "asyncio", "port": 0}

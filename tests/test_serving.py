@@ -9,11 +9,11 @@ from typing import Any
 
 import uvicorn
 
-from app.adoption import OWNER
-from app.main import create_app
-from app.serving import Process
+from app.loop.ownership import OWNER
+from app.program.app import create_app
+from app.program.serving import Process
 from app.settings import Settings
-from app.supervisor import Supervisor
+from app.supervising.supervisor import Supervisor
 from tests.helpers import until
 
 

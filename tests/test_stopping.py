@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from app.errors import Interrupted
-from app.lifecycle import State
-from app.listening import Policy
-from app.spec import ServerPatch, ServerSpec
-from app.store import Store
-from app.supervisor import Supervisor
+from app.history.store import Store
+from app.supervising.lifecycle import State
+from app.supervising.listening import Policy
+from app.supervising.spec import ServerPatch, ServerSpec
+from app.supervising.supervisor import Supervisor
 from servers import Variant, Wire
 from tests.conftest import VARIANTS, Start
 from tests.helpers import PATIENCE, Client, refuses, until

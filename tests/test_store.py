@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from app import store as module
-from app.exceptions import Caught, Details
-from app.journal import Entry
-from app.schema import (
+from app.history import store as module
+from app.history.exceptions import Caught, Details
+from app.history.journal import Entry
+from app.history.schema import (
     MIGRATIONS,
     Bounds,
     Kept,
@@ -28,7 +28,7 @@ from app.schema import (
     put_exception,
     put_server,
 )
-from app.store import StateUnusable, Store
+from app.history.store import StateUnusable, Store
 from tests.helpers import until
 
 ONE = Saved(1, "one", "{}", "running")
@@ -303,9 +303,11 @@ async def test_every_earlier_schema_migrates(tmp_path: Path, version: int) -> No
 async def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "state"
     schema(path, 1)
-    monkeypatch.setattr("app.schema.MIGRATIONS", (*MIGRATIONS[:2], "CREATE TABLE more (id); CREATE TABLE more (id)"))
-    monkeypatch.setattr("app.schema.VERSION", 3)
-    monkeypatch.setattr("app.store._FOR_NOW", {sqlite3.SQLITE_ERROR})  # else the file is set aside, as it was
+    monkeypatch.setattr(
+        "app.history.schema.MIGRATIONS", (*MIGRATIONS[:2], "CREATE TABLE more (id); CREATE TABLE more (id)")
+    )
+    monkeypatch.setattr("app.history.schema.VERSION", 3)
+    monkeypatch.setattr("app.history.store._FOR_NOW", {sqlite3.SQLITE_ERROR})  # else the file is set aside, as it was
     with pytest.raises(StateUnusable, match="more"):
         await read(path)
     monkeypatch.undo()

@@ -13,10 +13,10 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from app import protocol, streams
-from app.protocol import BoundedHttp
 from app.settings import Settings
-from app.supervisor import Supervisor
+from app.supervising.supervisor import Supervisor
+from app.web import streams, uvicorn_protocols
+from app.web.uvicorn_protocols import BoundedHttp
 from tests.conftest import Start
 from tests.helpers import PATIENCE, until
 
@@ -107,7 +107,7 @@ async def test_a_reader_who_takes_nothing_is_dropped_and_told_why(
     app: FastAPI, begin: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(streams, "SECONDS_TO_TAKE", 0.2)
-    monkeypatch.setattr(protocol, "SECONDS_FOR_LAST_WORDS", 1.0)
+    monkeypatch.setattr(uvicorn_protocols, "SECONDS_FOR_LAST_WORDS", 1.0)
     for number in range(100):
         app.state.supervisor.chronicle.note("somebody", "x" * 900 + str(number))
     async with served(app) as port:

@@ -10,10 +10,10 @@ import threading
 import pytest
 
 from app.errors import NameTaken, NotStopped, PortTaken, Refusal, ShuttingDown
-from app.lifecycle import TRANSITIONS, State
-from app.run import Run
-from app.spec import ServerPatch, ServerSpec
-from app.supervisor import Supervisor
+from app.supervising.lifecycle import TRANSITIONS, State
+from app.supervising.run import Run
+from app.supervising.spec import ServerPatch, ServerSpec
+from app.supervising.supervisor import Supervisor
 from servers import Variant
 from tests.conftest import VARIANTS, HandClock, Start
 from tests.helpers import PATIENCE, Client, refuses, until

@@ -14,11 +14,11 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app import tap as module
-from app.feed import Event
-from app.roster import Client as Inside
-from app.supervisor import Supervisor
-from app.tap import watch
+from app.connections.client import Client as Inside
+from app.supervising.supervisor import Supervisor
+from app.watching import tap as module
+from app.watching.event import Event
+from app.watching.tap import watch
 from servers import Connection, Variant
 from servers._witness import TappedConnection
 from tests.conftest import VARIANTS, Start

@@ -16,10 +16,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app import hangup
-from app.adoption import OWNER
-from app.supervisor import Supervisor
-from app.upkeep import Upkeep
+from app.declaring.upkeep import Upkeep
+from app.loop.ownership import OWNER
+from app.program import sighup
+from app.supervising.supervisor import Supervisor
 from tests.conftest import ECHODECK, Program
 from tests.declaring import echodeck, entry, free_ports, held_port, servers, states
 from tests.helpers import PATIENCE, Client, refuses, until
@@ -205,7 +205,7 @@ async def test_the_work_belongs_to_no_server_that_the_signal_interrupts() -> Non
         OWNER.set(Busy())  # type: ignore[arg-type]
         os.kill(os.getpid(), signal.SIGHUP)
 
-    with hangup.heard(lambda: owners.append(OWNER.get(None)), lambda: ended.append(1)):
+    with sighup.heard(lambda: owners.append(OWNER.get(None)), lambda: ended.append(1)):
         contextvars.copy_context().run(interrupted)
         await until(lambda: owners, "it is heard")
     assert (owners, ended) == ([None], [])

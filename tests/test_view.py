@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from app.view import Change, View
+from app.watching.view import Change, View
 
 
 def apply(state: dict[str, str], changes: list[Change]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.lifecycle import State
+from app.supervising.lifecycle import State
 from servers import Options, Variant, step_5_selectors
 from tests.conftest import VARIANTS, Start
 from tests.helpers import Client, settled, until

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.worker import Worker
+from app.loop.worker import Worker
 from servers import Connection, Listener
 from tests.helpers import PATIENCE, refuses
 

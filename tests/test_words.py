@@ -7,7 +7,7 @@ import re
 import httpx
 import pytest
 
-from app.words import LANGUAGES, SENTENCE, wanted, words
+from app.web.words import LANGUAGES, SENTENCE, wanted, words
 from tests.catalogue import brought_up_to_date
 from tests.conftest import VARIANTS
 

@@ -1,1 +1,5 @@
-"""REST: thin routes over the supervisor, one file a noun."""
+"""REST: thin routes, one file a noun.
+
+Imports: errors, loop, shapes, supervising, terminals, watching, web.
+Imported by: program.
+"""

@@ -7,14 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from app.api.context import supervisor
-from app.api.paging import After, Limit, cut, position
 from app.api.problems import responses
-from app.api.streams import EVENT_STREAM
 from app.errors import ForeignOrigin, Invalid, NotAccepted, ReadOnly, TooManyStreams, Unknown
 from app.shapes.connections import Connections, ConnectionShape
-from app.streams import EventStream
-from app.tap import watch
+from app.shapes.openapi import EVENT_STREAM
+from app.watching.tap import watch
+from app.web.context import supervisor
+from app.web.paging import After, Limit, cut, position
+from app.web.streams import EventStream
 
 router = APIRouter(prefix="/connections", tags=["connections"])
 
@@ -32,17 +32,17 @@ async def list_connections(
         found.server(server)
     more = await found.connections.page(start, limit + 1, server)
     page, following = cut("connections", more, limit, lambda one: one.number)
-    rows = (ConnectionShape.of(one, found.roster) for one in page)
-    return Connections.model_construct(items=[row for row in rows if row is not None], next=following)
+    now = filter(None, map(found.roster.snapshot, page))
+    return Connections.model_construct(items=[ConnectionShape.of(one) for one in now], next=following)
 
 
 @router.get("/{id}", responses=responses(Unknown, Invalid))
 async def get_connection(request: Request, id: str) -> ConnectionShape:
     found = supervisor(request)
-    row = ConnectionShape.of(await found.connections.find(id), found.roster)
-    if row is None:
+    now = found.roster.snapshot(await found.connections.find(id))
+    if now is None:
         raise Unknown(f"The connection {id!r} has just ended.", what="connection")
-    return row
+    return ConnectionShape.of(now)
 
 
 @router.get(

@@ -7,12 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 
-from app.api.context import supervisor
 from app.api.problems import responses
-from app.api.streams import EVENT_STREAM
 from app.errors import Invalid, TooManyStreams, Unknown
-from app.feed import TOPICS, Feed, Wanted
-from app.streams import EventStream
+from app.shapes.openapi import EVENT_STREAM
+from app.watching.feed import TOPICS, Feed, Wanted
+from app.web.context import supervisor
+from app.web.streams import EventStream
 
 router = APIRouter(tags=["events"])
 

@@ -6,11 +6,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from app.api.context import known_server, supervisor
-from app.api.paging import After, Limit, cut, position
 from app.api.problems import responses
 from app.errors import ForeignOrigin, Invalid, ReadOnly, Unknown
 from app.shapes.happenings import Entries, EntryShape, Exceptions, ExceptionShape
+from app.web.context import known_server, supervisor
+from app.web.paging import After, Limit, cut, position
 
 router = APIRouter(tags=["exceptions"])
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request
 
-from app.api.context import supervisor
 from app.api.problems import responses
 from app.errors import ShuttingDown
 from app.shapes.problems import Health
+from app.web.context import supervisor
 
 router = APIRouter(tags=["health"])
 

@@ -6,12 +6,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from app.api.context import supervisor
-from app.api.paging import After, Limit, cursor, position
 from app.api.problems import responses
 from app.errors import Invalid, Unknown
+from app.loop.tasks import lines_of, running
 from app.shapes.loop import LinesShape, LoopShape, Tasks, TaskShape
-from app.tasks import lines_of, running
+from app.web.context import supervisor
+from app.web.paging import After, Limit, cursor, position
 
 router = APIRouter(prefix="/loop", tags=["loop"])
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, Response
 
 from app.api.problems import responses
-from app.metrics import Metrics
+from app.web.metrics import Metrics
 
 router = APIRouter(tags=["metrics"])
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, WebSocket
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
@@ -26,25 +26,11 @@ from app.errors import (
     Unknown,
     refusals,
 )
-from app.shapes import Responses
+from app.shapes.openapi import Responses
 from app.shapes.problems import Problem
-from app.spec import PATTERNS
+from app.web.problems import MEDIA_TYPE, explain, response
 
 log = logging.getLogger("echodeck.api")
-
-NO_WHOLE_NUMBER = "Give a whole number."
-NO_NUMBER = "Give a number, such as 2 or 0.5."
-IN_OUR_WORDS = {
-    "extra_forbidden": "There is no such field.",
-    "int_type": NO_WHOLE_NUMBER,
-    "int_parsing": NO_WHOLE_NUMBER,
-    "int_from_float": NO_WHOLE_NUMBER,
-    "float_type": NO_NUMBER,
-    "float_parsing": NO_NUMBER,
-}
-"""By the kind of an error of Pydantic's, which speaks to programmers."""
-
-MEDIA_TYPE = "application/problem+json"
 
 router = APIRouter(tags=["problems"])
 
@@ -54,10 +40,6 @@ class ProblemKind(BaseModel):
     status: int
     title: str
     explanation: str
-
-
-def response(refusal: Refusal) -> Response:
-    return JSONResponse(refusal.problem(), refusal.status, refusal.headers, MEDIA_TYPE)
 
 
 def responses(*kinds: type[Refusal]) -> Responses:
@@ -124,24 +106,6 @@ def install(
         if error.status_code == 404 and "text/html" in request.headers.get("accept", ""):
             return await as_page(request, refusal)
         return response(refusal)
-
-
-def explain(found: Iterable[Any]) -> Invalid:
-    errors = []
-    for one in found:
-        place = [str(part) for part in one["loc"]]
-        if one["type"] == "json_invalid":
-            field, message = None, f"The body is not JSON: {one['ctx']['error']} at character {one['loc'][-1]}."
-        elif place == ["body"]:
-            field, message = None, "Send a JSON object, with content-type application/json."
-        else:
-            field = ".".join(place[1:])
-            ours = IN_OUR_WORDS.get(one["type"]) or PATTERNS.get(one.get("ctx", {}).get("pattern", ""))
-            message = ours or one["msg"].removeprefix("Value error, ")
-        errors.append({"field": field, "message": message})
-    first = errors[0]
-    detail = f"{first['field']}: {first['message']}" if first["field"] else str(first["message"])
-    return Invalid(detail, field=first["field"], errors=errors)
 
 
 def _not_taken(request: Request, routers: Sequence[APIRouter]) -> MethodNotAllowed:

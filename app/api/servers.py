@@ -6,8 +6,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.api.context import supervisor
-from app.api.paging import After, Limit, cut, position
 from app.api.problems import responses
 from app.errors import (
     BodyTooLarge,
@@ -24,9 +22,11 @@ from app.errors import (
     ShuttingDown,
     Unknown,
 )
-from app.shapes import Responses
+from app.shapes.openapi import Responses
 from app.shapes.servers import Servers, ServerShape
-from app.spec import ServerPatch, ServerSpec
+from app.supervising.spec import ServerPatch, ServerSpec
+from app.web.context import supervisor
+from app.web.paging import After, Limit, cut, position
 
 router = APIRouter(prefix="/servers", tags=["servers"])
 

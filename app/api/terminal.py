@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter, WebSocket
 
-from app.page_end import hand_over_of
-from app.subprotocol import RAW, V1
-from app.supervisor import Supervisor
-from app.terminals import Terminals
+from app.supervising.supervisor import Supervisor
+from app.terminals.page_end import hand_over_of
+from app.terminals.subprotocol import RAW, V1
+from app.terminals.terminals import Terminals
 
 router = APIRouter()
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse
 
-from app.api.context import supervisor
-from app.api.paging import After, Limit, cursor, position
 from app.api.problems import responses
 from app.errors import Invalid, Unknown
 from app.shapes.servers import Variants, VariantShape
+from app.web.context import supervisor
+from app.web.paging import After, Limit, cursor, position
 
 router = APIRouter(prefix="/variants", tags=["variants"])
 

@@ -1,1 +1,5 @@
-"""The words of the command line, one file for those that belong together; all but ``serve`` are clients of REST."""
+"""The commands of ``echodeck``, one file for those that belong together; all but ``serve`` are clients of REST.
+
+Imports: console, declaring, demo, program, settings, supervising.
+Imported by: cli.
+"""

@@ -9,12 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 import echodeck
-from app.commands import completing
-from app.commands.figures import age, idle, rtt, size
-from app.commands.live import View, keep_looking
-from app.commands.many import to_each
-from app.commands.reach import Reach, Told, asks
-from app.commands.tables import out, table
+from app.console import completing
+from app.console.figures import age, idle, rtt, size
+from app.console.live import View, keep_looking
+from app.console.many import to_each
+from app.console.reach import Reach, Told, asks
+from app.console.tables import out, table
 
 cli = typer.Typer()
 

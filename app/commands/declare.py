@@ -16,14 +16,14 @@ from rich.progress import Progress
 from rich.text import Text
 
 import echodeck
-from app import declared, plan
-from app.commands.reach import Reach, asks
-from app.commands.tables import out, plain
-from app.declared import Undeclarable
-from app.endings import REFUSED, SENSELESS, complain, fail
-from app.lifecycle import State
-from app.plan import PLACE, Course, Kind, Plan, Present, Step
-from app.spec import ServerSpec
+from app.console.reach import Reach, asks
+from app.console.tables import out, plain
+from app.declaring import declared, plan
+from app.declaring.declared import Undeclarable
+from app.declaring.plan import PLACE, Course, Kind, Plan, Present, Step
+from app.program.exit_codes import REFUSED, SENSELESS, complain, fail
+from app.supervising.lifecycle import State
+from app.supervising.spec import ServerSpec
 
 cli = typer.Typer()
 

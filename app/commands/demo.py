@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 import typer
 
 import echodeck
-from app.commands.reach import Reach, asks
-from app.commands.tables import plain
-from app.demo import PORT, as_toml, declaration, taken
-from app.endings import REFUSED, SENSELESS, fail
-from app.visitors import Report, Visitors
+from app.console.reach import Reach, asks
+from app.console.tables import plain
+from app.demo.declaration import PORT, as_toml, declaration, taken
+from app.demo.visitors import Report, Visitors
+from app.program.exit_codes import REFUSED, SENSELESS, fail
 
 cli = typer.Typer()
 

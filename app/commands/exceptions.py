@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 import echodeck
-from app.commands import completing
 from app.commands.clients import OfServer
-from app.commands.reach import Reach, asks, why
-from app.commands.tables import line, plain
-from app.endings import SENSELESS, complain, fail
+from app.console import completing
+from app.console.reach import Reach, asks, why
+from app.console.tables import line, plain
+from app.program.exit_codes import SENSELESS, complain, fail
 
 cli = typer.Typer()
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from app.commands.reach import AsJson
-from app.endings import SENSELESS
+from app.console.reach import AsJson
+from app.program.exit_codes import SENSELESS
 from app.settings import Settings
 
 cli = typer.Typer()
@@ -52,7 +52,7 @@ def serve_command(
     """
     options = {name: value for name, value in locals().items() if value is not None and name != "as_json"}
     settings = _settings(options)
-    from app.launch import launch  # all that the app is made of, which no other command should wait for
+    from app.program.launch import launch  # all that the app is made of, which no other command should wait for
 
     launch(settings, as_json)
 

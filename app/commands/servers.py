@@ -9,11 +9,11 @@ import typer
 from rich.table import Table
 
 import echodeck
-from app.commands import completing
-from app.commands.figures import age, share, size
-from app.commands.many import to_each
-from app.commands.reach import Reach, asks
-from app.commands.tables import table
+from app.console import completing
+from app.console.figures import age, share, size
+from app.console.many import to_each
+from app.console.reach import Reach, asks
+from app.console.tables import table
 
 cli = typer.Typer()
 

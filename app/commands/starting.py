@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import typer
 
 import echodeck
-from app.commands import completing
-from app.commands.reach import Reach, asks
 from app.commands.servers import Name, address
-from app.endings import SENSELESS, fail
+from app.console import completing
+from app.console.reach import Reach, asks
+from app.program.exit_codes import SENSELESS, fail
 
 cli = typer.Typer()
 

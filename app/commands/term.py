@@ -11,9 +11,9 @@ from typing import Annotated
 
 import typer
 
-from app.commands.reach import Reach, asks
 from app.commands.servers import Name
-from app.commands.showing import Hex, Lines, Shower, Untouched, Visible
+from app.console.reach import Reach, asks
+from app.console.showing import Hex, Lines, Shower, Untouched, Visible
 
 cli = typer.Typer()
 
@@ -51,6 +51,6 @@ def term(
         shower = Hex()
     else:
         shower = Untouched() if raw or not sys.stdout.isatty() else Visible()
-    from app.commands.talking import talk  # with asyncio and WebSockets, which no other command should wait for
+    from app.console.talking import talk  # with asyncio and WebSockets, which no other command should wait for
 
     raise typer.Exit(talk(reach.deck, name, shower, eof=eof, crlf=crlf, quiet=quiet or reach.as_json))

@@ -15,10 +15,10 @@ from rich.text import Text
 
 import echodeck
 from app.commands.clients import Interval
-from app.commands.figures import share, size
-from app.commands.live import View, keep_looking
-from app.commands.reach import Reach, Told, asks
-from app.commands.tables import out, show, table
+from app.console.figures import share, size
+from app.console.live import View, keep_looking
+from app.console.reach import Reach, Told, asks
+from app.console.tables import out, show, table
 
 cli = typer.Typer()
 

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 from rich.syntax import Syntax
 
-from app.commands import completing
-from app.commands.reach import Reach, asks
-from app.commands.tables import out, plain, table
+from app.console import completing
+from app.console.reach import Reach, asks
+from app.console.tables import out, plain, table
 
 cli = typer.Typer()
 

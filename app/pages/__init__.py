@@ -1,13 +1,17 @@
-"""The pages: what the browser gets, complete without JavaScript. One file a page; what they share is in ``page``."""
+"""The pages that a browser gets, complete without JavaScript: one file a page; what all of them have is in ``page``.
+
+Imports: addresses, clock, errors, loop, shapes, supervising, web.
+Imported by: program.
+"""
 
 from fastapi import APIRouter
 
-from app.pages import dashboard, exceptions, loop, server, style, visitor
+from app.pages import dashboard, exceptions, loop, reader, server, style
 from app.pages.page import ROOT, prepare, problem_page
-from app.pages.visitor import login_page
+from app.pages.reader import login_page
 
 __all__ = ["ROOT", "login_page", "prepare", "problem_page", "router"]
 
 router = APIRouter()
-for _page in (server, dashboard, exceptions, loop, style, visitor):  # a server's own forms before those of any
+for _page in (server, dashboard, exceptions, loop, style, reader):  # a server's own forms before those of any
     router.include_router(_page.router)

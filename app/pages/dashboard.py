@@ -8,15 +8,15 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 from pydantic import ValidationError
 
-from app.api.context import supervisor
-from app.api.problems import explain
 from app.errors import Refusal, Unknown
 from app.pages.fields import changes
 from app.pages.page import PageRoute, page
-from app.pages.visitor import to
+from app.pages.reader import to
 from app.shapes.happenings import ExceptionShape
 from app.shapes.servers import ServerShape
-from app.spec import Limits, ServerSpec
+from app.supervising.spec import Limits, ServerSpec
+from app.web.context import supervisor
+from app.web.problems import explain
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=PageRoute)
 

@@ -8,11 +8,11 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
-from app.api.context import supervisor
-from app.api.paging import cut, position
 from app.pages.page import PageRoute, page
-from app.pages.visitor import to
+from app.pages.reader import to
 from app.shapes.happenings import ExceptionShape
+from app.web.context import supervisor
+from app.web.paging import cut, position
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=PageRoute)
 

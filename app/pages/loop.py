@@ -7,11 +7,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
-from app.api.context import supervisor
+from app.loop.shares import APP, IDLE
+from app.loop.tasks import running
 from app.pages.page import PageRoute, page
-from app.sampler import APP, IDLE
 from app.shapes.loop import LoopShape, TaskShape
-from app.tasks import running
+from app.web.context import supervisor
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=PageRoute)
 

@@ -13,15 +13,15 @@ from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 
-from app import figures
-from app.api.context import supervisor
+from app.addresses import format_address
 from app.clock import Clock
 from app.errors import Refusal
-from app.lifecycle import State
-from app.listening import show
-from app.security import Role, Rules
 from app.shapes.loop import LoopNow
-from app.words import LANGUAGES, Words, wanted, words
+from app.supervising.lifecycle import State
+from app.web import figures
+from app.web.context import supervisor
+from app.web.security import Role, Rules
+from app.web.words import LANGUAGES, Words, wanted, words
 
 PACKAGE = Path(__file__).parent.parent
 ROOT = PACKAGE if (PACKAGE / "templates").is_dir() else PACKAGE.parent
@@ -71,7 +71,7 @@ environment = Environment(
     extensions=["jinja2.ext.i18n"],
 )
 environment.install_gettext_callables(_gettext, _ngettext, newstyle=True)  # type: ignore[attr-defined]  # the extension's
-environment.filters.update(figures.FILTERS | {"span": _span, "said": _said, "blame": _blame, "address": show})
+environment.filters.update(figures.FILTERS | {"span": _span, "said": _said, "blame": _blame, "address": format_address})
 
 
 def prepare() -> None:

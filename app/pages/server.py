@@ -8,21 +8,21 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
 from pydantic import ValidationError
 
-from app.api.context import supervisor
-from app.api.paging import cut, position
-from app.api.problems import explain
 from app.errors import Refusal, Unknown
-from app.lifecycle import AT_REST
+from app.loop.tasks import lines_of
 from app.pages.fields import changes, number
 from app.pages.page import PageRoute, page
+from app.pages.reader import to
 from app.pages.source import lines_of as source_lines
-from app.pages.visitor import to
-from app.server import Server
 from app.shapes.connections import ConnectionShape
 from app.shapes.happenings import ExceptionShape
 from app.shapes.servers import ServerShape
-from app.spec import Limits, ServerPatch
-from app.tasks import lines_of
+from app.supervising.lifecycle import AT_REST
+from app.supervising.server import Server
+from app.supervising.spec import Limits, ServerPatch
+from app.web.context import supervisor
+from app.web.paging import cut, position
+from app.web.problems import explain
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=PageRoute)
 
@@ -92,7 +92,7 @@ async def _show(
 ) -> Response:
     found, shape, variant = supervisor(request), ServerShape.of(server), server.variant
     rows = await found.connections.page(0, MOST_CONNECTIONS, server.name)
-    shapes = [row for row in (ConnectionShape.of(one, found.roster) for one in rows) if row is not None]
+    shapes = [ConnectionShape.of(one) for one in map(found.roster.snapshot, rows) if one is not None]
     entries = found.chronicle.entries(position("journal", earlier) or None, server.name)
     latest, older = cut("journal", entries, MOST_ENTRIES, lambda entry: entry.id)
     exceptions = found.chronicle.exceptions(server=server.name)

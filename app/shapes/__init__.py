@@ -1,6 +1,5 @@
-"""The JSON in which the API and the feed speak of things, one file a noun."""
+"""The JSON in which REST and the feed describe things, one file a noun: pure pictures of what they are given.
 
-from typing import Any
-
-Responses = dict[int | str, dict[str, Any]]
-"""What the OpenAPI document says of a route's answers."""
+Imports: addresses, connections, history, kernel, loop, supervising.
+Imported by: api, pages, watching.
+"""

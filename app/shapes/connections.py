@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, Field
 
-from app import kernel
-from app.listening import show
-from app.roster import Client, Roster, Waiter
+from app.addresses import format_address
+from app.connections.client import Client, ConnectionState, Snapshot
 
 
 class ConnectionShape(BaseModel):
@@ -18,7 +17,7 @@ class ConnectionShape(BaseModel):
     peer: Annotated[str, Field(examples=["127.0.0.1:51312"])]
     local: str
     state: Annotated[
-        Literal["open", "waiting", "peer-closed"],
+        ConnectionState,
         Field(description="waiting: in the accept queue; peer-closed: the client has closed, the server has not yet."),
     ]
     since: Annotated[datetime, Field(description="When it was accepted; of one that waits, when it was first seen.")]
@@ -29,40 +28,19 @@ class ConnectionShape(BaseModel):
     rtt_us: Annotated[int | None, Field(description="Round-trip time in microseconds; null while it waits.")]
 
     @classmethod
-    def of(cls, one: Client | Waiter, roster: Roster) -> ConnectionShape | None:
-        """None if it has just ended."""
-        if isinstance(one, Waiter):
-            return cls.model_construct(
-                id=roster.id(one.number),
-                server=one.server,
-                peer=show(*one.address),
-                local=show(*one.local),
-                state="waiting",
-                since=datetime.fromtimestamp(one.since, UTC),
-                bytes_in=one.unread,
-                bytes_out=0,
-                unread=one.unread,
-                idle=None,
-                rtt_us=None,
-            )
-        try:
-            figures = kernel.figures(one.connection)
-            local = one.connection.getsockname()
-        except OSError:
-            return None
-        traffic = one.final or figures.traffic
+    def of(cls, one: Snapshot) -> ConnectionShape:
         return cls.model_construct(
-            id=roster.id(one.number),
+            id=one.id,
             server=one.server,
-            peer=show(*one.address[:2]),
-            local=show(*local[:2]),
-            state="peer-closed" if figures.peer_closed else "open",
+            peer=format_address(*one.peer),
+            local=format_address(*one.local),
+            state=one.state,
             since=datetime.fromtimestamp(one.since, UTC),
-            bytes_in=traffic.bytes_in,
-            bytes_out=traffic.bytes_out,
-            unread=figures.unread,
-            idle=figures.idle,
-            rtt_us=figures.rtt_us,
+            bytes_in=one.traffic.bytes_in,
+            bytes_out=one.traffic.bytes_out,
+            unread=one.unread,
+            idle=one.idle,
+            rtt_us=one.rtt_us,
         )
 
     LASTING: ClassVar = {"id", "server", "peer", "local", "since"}
@@ -73,8 +51,7 @@ class ConnectionShape(BaseModel):
 
         For those who show thousands of them a second.
         """
-        traffic, peer_closed = kernel.reading(client.pulse)
-        traffic = client.final or traffic
+        traffic, peer_closed = client.latest
         return (
             f'"state":"{"peer-closed" if peer_closed else "open"}","bytes_in":{traffic.bytes_in},'
             f'"bytes_out":{traffic.bytes_out},"unread":{client.unread},"idle":{client.idle},"rtt_us":{client.rtt_us}'

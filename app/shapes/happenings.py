@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from app.exceptions import Caught
-from app.journal import Entry
+from app.history.exceptions import Caught
+from app.history.journal import Entry
 
 
 class ExceptionShape(BaseModel):

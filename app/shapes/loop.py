@@ -9,9 +9,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from app.sampler import SPAN, Lag, Place, Sampler
-from app.server import Server
-from app.tasks import Lines, Running
+from app.loop.sampler import SPAN, Sampler
+from app.loop.shares import Lag
+from app.loop.stacks import Place
+from app.loop.tasks import Lines, Running
+from app.supervising.server import Server
 
 
 class LagShape(BaseModel):

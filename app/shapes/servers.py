@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from app.connections import Traffic
-from app.lifecycle import State
-from app.server import Server
-from app.spec import ServerSpec
+from app.kernel.traffic import Traffic
+from app.supervising.lifecycle import ExitReason, State
+from app.supervising.server import Server
+from app.supervising.spec import ServerSpec
 from servers import Variant
 
 
@@ -51,7 +51,7 @@ class ConnectionCounts(BaseModel):
 
 class ExitShape(BaseModel):
     at: datetime
-    reason: Literal["stopped", "returned", "raised", "abandoned"]
+    reason: ExitReason
     message: str
 
 

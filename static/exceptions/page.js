@@ -105,7 +105,7 @@ export function mount(main, feed) {
   }
 }
 
-/** As `Caught.fits` in app/exceptions.py. */
+/** As `Caught.fits` in app/history/exceptions.py. */
 function fits(one, {server, type, q}) {
   if ((server && one.server !== server) || (type && one.type !== type)) return false;
   const text = q.toLowerCase();

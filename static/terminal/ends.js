@@ -1,4 +1,4 @@
-// How a terminal ends, in words: what happened, and what to do. By the codes of app/bridge.py.
+// How a terminal ends, in words: what happened, and what to do. By the codes of app/terminals/bridge.py.
 import {_, said} from "../words.js";
 
 export const CODE = {done: 1000, tooBig: 1009, bug: 1011, appStops: 1012, tooMany: 1013, refused: 4000, timedOut: 4001, stopped: 4002, reset: 4003, idle: 4004, overdrawn: 4005};

@@ -1,4 +1,4 @@
-// A terminal's WebSocket, which app/bridge.py answers.
+// A terminal's WebSocket, which app/terminals/bridge.py answers.
 //
 // What is sent goes in pieces, and only while the browser holds little of it unsent: a WebSocket has no other way to say
 // that it is full than `bufferedAmount`, and no event for when it no longer is. What came is credited to the other side

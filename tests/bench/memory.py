@@ -12,10 +12,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from app.listening import Policy
-from app.spec import ServerSpec
-from app.store import Store
-from app.supervisor import Supervisor
+from app.history.store import Store
+from app.supervising.listening import Policy
+from app.supervising.spec import ServerSpec
+from app.supervising.supervisor import Supervisor
 from servers import discover
 
 COUNT = 4000

@@ -1,0 +1,153 @@
+"""One client of a server: inside (accepted), or waiting in the accept queue."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from app.kernel import tcp_info
+from app.kernel.traffic import NO_TRAFFIC, Traffic
+from servers import Connection
+
+LEFT = Connection()
+LEFT.watcher = LEFT.client = LEFT.tap = None
+LEFT.close()
+"""In the place of the connection of a client that has left."""
+
+Address = tuple[str, int]
+"""IP address and port."""
+
+
+ConnectionState = Literal["open", "waiting", "peer-closed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A client at one moment, as the kernel has it. ``since`` in seconds of the epoch; ``unread`` in bytes; ``idle`` in
+    seconds and ``rtt_us`` in microseconds, None while it waits."""
+
+    id: str
+    server: str
+    peer: Address
+    local: Address
+    state: ConnectionState
+    since: float
+    traffic: Traffic
+    unread: int
+    idle: float | None
+    rtt_us: int | None
+
+
+class Books(Protocol):
+    """Where a client's traffic is added up."""
+
+    def saw(self, client: Client, traffic: Traffic) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class Client:
+    """One that is inside. ``since`` in seconds of the epoch; ``seen``, ``unread`` and ``pulse`` are what the
+    latest look at it showed, and ``version`` grows when that changes; ``final`` is its traffic, once it was hung up
+    from here or has left; ``gone`` are called when it has left."""
+
+    number: int
+    server: str
+    connection: Connection
+    address: Any
+    since: float
+    books: Books
+    seen: Traffic = NO_TRAFFIC
+    unread: int = 0
+    pulse: tcp_info.Pulse = ()
+    idle: float = 0.0
+    rtt_us: int = 0
+    final: Traffic | None = None
+    hung_up: bool = False
+    gone: tuple[Callable[[], object], ...] = ()
+    version: int = 0
+
+    @property
+    def traffic(self) -> Traffic:
+        """As the kernel has it now."""
+        try:
+            return self.final or tcp_info.traffic(self.connection)
+        except OSError:  # closed
+            return self.seen
+
+    @property
+    def latest(self) -> tuple[Traffic, bool]:
+        """Its traffic, and whether its peer has closed, as of the latest look."""
+        traffic, peer_closed = tcp_info.reading(self.pulse)
+        return self.final or traffic, peer_closed
+
+    def snapshot(self, id: str) -> Snapshot | None:
+        """Ask the kernel for everything; None if it has just ended."""
+        try:
+            figures = tcp_info.figures(self.connection)
+            local = self.connection.getsockname()
+        except OSError:  # closed
+            return None
+        state: ConnectionState = "peer-closed" if figures.peer_closed else "open"
+        return Snapshot(
+            id,
+            self.server,
+            self.address[:2],
+            local[:2],
+            state,
+            self.since,
+            self.final or figures.traffic,
+            figures.unread,
+            figures.idle,
+            figures.rtt_us,
+        )
+
+    def look(self) -> None:
+        """Ask the kernel what has changed."""
+        try:
+            info = tcp_info.info(self.connection)
+            pulse = tcp_info.pulse(info)
+            if pulse == self.pulse and not self.unread:
+                return
+            unread = tcp_info.unread(self.connection)
+        except OSError:  # closed
+            return
+        if pulse == self.pulse and unread == self.unread:
+            return
+        self.pulse, self.unread = pulse, unread
+        self.idle, self.rtt_us = tcp_info.timing(info)
+        self.version += 1
+        self.books.saw(self, self.final or tcp_info.reading(pulse)[0])
+
+    def hang_up(self) -> None:
+        """Shut it both ways: whoever reads from it or sends to it, in whatever thread, comes back at once."""
+        self.hung_up = True
+        # Counted now: once both sides have shut it, the kernel no longer tells a FIN from a byte.
+        self.final = self.traffic
+        with suppress(OSError):  # not connected any more, or closed
+            self.connection.shutdown(socket.SHUT_RDWR)
+
+
+@dataclass(slots=True, eq=False)
+class Waiter:
+    """One that the kernel has connected and no server has accepted, as seen by the latest look.
+
+    ``since`` is when it was first seen, in seconds of the epoch: the kernel does not tell when it came.
+    """
+
+    number: int
+    server: str
+    address: Address
+    local: Address
+    since: float
+    unread: int
+    seen: float = 0.0
+
+    def snapshot(self, id: str) -> Snapshot:
+        """As of the latest look at the queues."""
+        traffic = Traffic(self.unread, 0)
+        return Snapshot(
+            id, self.server, self.address, self.local, "waiting", self.since, traffic, self.unread, None, None
+        )

@@ -1,0 +1,136 @@
+"""Every client of every server by number: those who are inside, and those who were seen waiting at the door.
+
+A client has one number for all its life: one that was seen in the accept queue keeps it when it is let in. The door is
+``clients`` (on whatever thread accepts and closes); the readers are on the loop.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from app.connections.client import LEFT, Address, Books, Client, Snapshot, Waiter
+from app.errors import Unknown
+from servers import Connection
+
+ON_THE_SILL = 2.0
+"""Seconds for which one who has left the queue may still turn out to have been let in."""
+
+
+class Roster:
+    """``boot`` tells the numbers of one life of the app from those of the next.
+
+    While ``news`` is a queue and not None, whoever enters or leaves is appended to it. ``looked_at`` is when, by the
+    monotonic clock, the oldest of the latest looks at all clients was taken.
+    """
+
+    def __init__(self) -> None:
+        self.boot = 1
+        self.looked_at = 0.0
+        self.news: deque[tuple[bool, Client]] | None = None
+        self._clients: dict[int, Client] = {}
+        self._looking = False
+        self._on_the_sill: dict[tuple[str, Address], Waiter] = {}
+        self._waiters: dict[tuple[str, Address], Waiter] = {}
+        self._let_in: set[tuple[str, Address]] = set()
+        self._expected: dict[tuple[str, Address], Callable[[Client], object]] = {}
+        self._numbers = itertools.count(1)
+
+    # The door
+
+    def enter(self, server: str, connection: Connection, address: Any, since: float, books: Books) -> Client:
+        waiter = None
+        if self._looking:
+            self._let_in.add((server, address[:2]))
+        if self._waiters or self._on_the_sill:
+            key = (server, address[:2])
+            waiter = self._waiters.pop(key, None) or self._on_the_sill.pop(key, None)
+        number = waiter.number if waiter else next(self._numbers)
+        client = Client(number, server, connection, address, since, books)
+        connection.client = self._clients[number] = client
+        if self.news is not None:
+            self.news.append((True, client))
+        if self._expected and (call := self._expected.pop((server, address[:2]), None)):
+            call(client)
+        return client
+
+    def leave(self, client: Client) -> None:
+        self._clients.pop(client.number, None)
+        client.connection = LEFT  # else the two would hold each other, until the garbage collector comes
+        if self.news is not None:
+            self.news.append((False, client))
+        for call in client.gone:
+            call()
+
+    def expect(self, server: str, address: Address, call: Callable[[Client], object]) -> None:
+        """Call this once whoever comes from there is let in, on the thread that does it."""
+        self._expected[server, address] = call
+
+    def expect_no_more(self, server: str, address: Address) -> None:
+        self._expected.pop((server, address), None)
+
+    # The readers
+
+    def __len__(self) -> int:
+        return len(self._clients)
+
+    def id(self, number: int) -> str:
+        return f"{self.boot}-{number}"
+
+    def snapshot(self, one: Client | Waiter) -> Snapshot | None:
+        """One client as it is now; None if it has just ended."""
+        return one.snapshot(self.id(one.number))
+
+    def find(self, id: str) -> Client | Waiter:
+        """Who has this id now.
+
+        Raises:
+            Unknown: nobody has.
+        """
+        found: Client | Waiter | None = None
+        if parts := re.fullmatch(r"([0-9]{1,18})-([0-9]{1,18})", id):
+            number = int(parts[2])
+            if self.id(number) == id:
+                found = self._clients.get(number) or next((one for one in self.waiters() if one.number == number), None)
+        if found is None:
+            raise Unknown(f"There is no connection {id!r}; it may have ended.", what="connection")
+        return found
+
+    def clients(self) -> list[Client]:
+        """All who are inside."""
+        return list(self._clients.values())
+
+    def waiters(self) -> list[Waiter]:
+        """Those whom the latest look at the queues found there."""
+        return list(self._waiters.values())
+
+    def holds(self, client: Client) -> bool:
+        return client.number in self._clients
+
+    def begin_look(self) -> None:
+        """The queues are about to be looked at: who is let in from now on no longer waits."""
+        self._let_in.clear()
+        self._looking = True
+
+    def saw_waiting(self, found: Iterable[tuple[str, Address, Address, int]], looked: float) -> None:
+        """Remember who waited at that time, given as server, local address, peer and bytes sent.
+
+        Whoever is missing has gone, and whoever was let in since ``begin_look`` no longer waits.
+        """
+        seen: dict[tuple[str, Address], Waiter] = {}
+        for server, local, peer, unread in found:
+            waiter = self._waiters.get((server, peer))
+            if waiter is None:
+                waiter = Waiter(next(self._numbers), server, peer, local, looked, unread)
+            waiter.unread, waiter.seen = unread, looked
+            seen[server, peer] = waiter
+        # Who is missing may have been accepted by the kernel this moment, and be about to enter in another thread.
+        known = [*tuple(self._on_the_sill.items()), *tuple(self._waiters.items())]
+        self._on_the_sill = {key: one for key, one in known if key not in seen and looked - one.seen < ON_THE_SILL}
+        self._waiters = seen  # before those are left out who were let in: who is let in next finds himself here
+        for one in tuple(self._let_in):
+            seen.pop(one, None)
+        self._looking = False

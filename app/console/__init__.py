@@ -1,0 +1,5 @@
+"""What commands share in a terminal: reaching the app, tables, live views, bars, bytes as text, completion.
+
+Imports: program, terminals.
+Imported by: commands.
+"""

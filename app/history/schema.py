@@ -1,0 +1,193 @@
+"""The tables of the state file, how each schema came out of the one before, and the statements that change them.
+
+Times are seconds of the epoch. ``MIGRATIONS[n]`` leads from schema n to n + 1; what was released is never edited, only
+followed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from app.history.exceptions import Caught, Details
+from app.history.journal import Entry
+
+MIGRATIONS = (
+    """
+    CREATE TABLE servers (
+        name TEXT PRIMARY KEY, serial INTEGER NOT NULL, spec TEXT NOT NULL, desired TEXT NOT NULL
+    ) STRICT
+    """,
+    """
+    CREATE TABLE app (boots INTEGER NOT NULL) STRICT;
+    INSERT INTO app VALUES (0);
+    CREATE TABLE journal (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, server TEXT NOT NULL, what TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE exceptions (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, server TEXT NOT NULL, serial INTEGER NOT NULL, variant TEXT NOT NULL,
+        first_at REAL NOT NULL, at REAL NOT NULL, connection TEXT, peer TEXT, type TEXT NOT NULL, message TEXT NOT NULL,
+        traceback TEXT NOT NULL, input BLOB, fatal INTEGER NOT NULL, count INTEGER NOT NULL
+    ) STRICT
+    """,
+)
+
+VERSION = len(MIGRATIONS)
+
+Statement = tuple[str, tuple[object, ...]]
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A server as it was left. ``spec`` is the JSON of a ``ServerSpec``."""
+
+    serial: int
+    name: str
+    spec: str
+    desired: str
+
+
+@dataclass(frozen=True)
+class Kept:
+    """All that the file holds, each in the order of its making; ``boots`` counts how often the file was opened.
+
+    The last ids are those last given, even if what had them is gone: none is given twice.
+    """
+
+    servers: list[Saved] = field(default_factory=list)
+    journal: list[Entry] = field(default_factory=list)
+    exceptions: list[Caught] = field(default_factory=list)
+    last_entry: int = 0
+    last_exception: int = 0
+    boots: int = 1
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Of the journal, in rows and in days."""
+
+    entries: int = 10_000
+    exceptions: int = 1_000
+    days: float = 30.0
+
+
+def migrate(database: sqlite3.Connection) -> None:
+    """Bring the tables to ``VERSION``, all of it or nothing. The connection is in autocommit mode."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        if version < 0:
+            raise ValueError(f"there is no schema {version}")
+        for script in MIGRATIONS[version:]:
+            for statement in script.split(";"):
+                database.execute(statement)
+        database.execute(f"PRAGMA user_version = {VERSION}")
+    except BaseException:
+        database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")
+
+
+def read(database: sqlite3.Connection) -> Kept:
+    def at(seconds: float) -> datetime:
+        return datetime.fromtimestamp(seconds, UTC)
+
+    servers = database.execute("SELECT serial, name, spec, desired FROM servers ORDER BY serial")
+    journal = database.execute("SELECT id, at, server, what FROM journal ORDER BY id")
+    exceptions = database.execute(
+        "SELECT id, server, serial, variant, first_at, at, connection, peer, type, message, traceback, input, fatal, "
+        "count FROM exceptions ORDER BY id"
+    )
+
+    def caught(id: int, server: str, serial: int, variant: str, first: float, latest: float, *more: Any) -> Caught:
+        *details, fatal, count = more
+        return Caught(
+            id, server, serial, variant, at(first), at(latest), Details(*details), at(latest), bool(fatal), count
+        )
+
+    def last_id(table: str) -> int:
+        (highest,) = database.execute(f"SELECT coalesce(max(id), 0) FROM {table}").fetchone()  # noqa: S608
+        return max(int(highest), int(last.get(table, 0)))
+
+    last = dict(database.execute("SELECT name, seq FROM sqlite_sequence").fetchall())
+    return Kept(
+        servers=[Saved(*row) for row in servers],
+        journal=[Entry(id, at(when), server, what) for id, when, server, what in journal],
+        exceptions=[caught(*row) for row in exceptions],
+        last_entry=last_id("journal"),
+        last_exception=last_id("exceptions"),
+        boots=int(database.execute("SELECT boots FROM app").fetchone()[0]),
+    )
+
+
+BOOT: Statement = ("UPDATE app SET boots = boots + 1", ())
+
+
+def put_server(saved: Saved) -> Statement:
+    return _PUT_SERVER, (saved.name, saved.serial, saved.spec, saved.desired)
+
+
+def drop_server(name: str) -> Statement:
+    return "DELETE FROM servers WHERE name = ?", (name,)
+
+
+def replaces(statement: Statement) -> object:
+    """Equal for statements of which the last one makes those before needless; None for others."""
+    sql, values = statement
+    return (sql, values[0]) if sql in (_PUT_SERVER, _PUT_EXCEPTION) else None
+
+
+def is_history(statement: Statement) -> bool:
+    """Whether it adds to the journal, and to nothing else."""
+    return statement[0] == _PUT_ENTRY
+
+
+_PUT_ENTRY = "INSERT INTO journal VALUES (?, ?, ?, ?)"
+_PUT_EXCEPTION = "INSERT OR REPLACE INTO exceptions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_PUT_SERVER = (
+    "INSERT INTO servers VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
+    "serial = excluded.serial, spec = excluded.spec, desired = excluded.desired"
+)
+
+
+def put_entry(entry: Entry) -> Statement:
+    return _PUT_ENTRY, (entry.id, entry.at.timestamp(), entry.server, entry.what)
+
+
+def put_exception(record: Caught) -> Statement:
+    of = record.details
+    return (
+        _PUT_EXCEPTION,
+        (
+            record.id,
+            record.server,
+            record.serial,
+            record.variant,
+            record.first_at.timestamp(),
+            record.at.timestamp(),
+            of.connection,
+            of.peer,
+            of.type,
+            of.message,
+            of.traceback,
+            of.input,
+            record.fatal,
+            record.count,
+        ),
+    )
+
+
+def drop_exceptions(up_to: int, server: str | None) -> Statement:
+    """Those with ids up to this one; of one server, or of all with None."""
+    return "DELETE FROM exceptions WHERE id <= ? AND server = coalesce(?, server)", (up_to, server)
+
+
+def trim(bounds: Bounds, now: datetime) -> list[Statement]:
+    """Drop what is beyond the bounds."""
+    oldest = now.timestamp() - bounds.days * 86_400
+    return [
+        (f"DELETE FROM {table} WHERE at < ? OR id <= (SELECT max(id) FROM {table}) - ?", (oldest, rows))  # noqa: S608
+        for table, rows in (("journal", bounds.entries), ("exceptions", bounds.exceptions))
+    ]

@@ -1,0 +1,61 @@
+"""How the loop's time is divided among servers, and how late it is: the arithmetic, without a clock or a thread."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+HALF_LIFE = 0.7
+"""Seconds after which a look weighs half as much in the shares: what began two seconds ago shows as what it is."""
+
+APP, IDLE = "app", "idle"
+NOT_SERVERS = frozenset({APP, IDLE})
+"""Names that have a share of the loop and are no servers."""
+
+
+@dataclass(frozen=True)
+class Lag:
+    """How late the loop came to what was ready, in ms."""
+
+    p50: float = 0.0
+    p99: float = 0.0
+    max: float = 0.0
+
+
+class Look(NamedTuple):
+    """Who had the loop; and since the look before, the seconds that passed, and those that its thread used."""
+
+    at: float
+    who: str
+    passed: float
+    used: float
+
+
+def divide(looks: Iterable[Look], now: float) -> dict[str, float]:
+    """Shares of the loop's time by server, ``APP`` and ``IDLE``, which make 1 together; recent looks weigh more."""
+    total, used = 0.0, 0.0
+    parts: defaultdict[str, float] = defaultdict(float)
+    for look in looks:
+        weight = 0.5 ** ((now - look.at) / HALF_LIFE)
+        total += weight * look.passed
+        used += weight * look.used
+        parts[look.who] += weight * look.passed
+    if not total:
+        return {APP: 0.0, IDLE: 1.0}
+    seen_busy = 1 - parts.pop(IDLE, 0.0) / total
+    # A callback that sleeps keeps the loop and uses no processor; one that is seen only as it waits uses much.
+    busy = min(1.0, max(seen_busy, used / total))
+    all_parts = sum(parts.values())
+    if not all_parts:
+        return {APP: busy, IDLE: 1 - busy}
+    return {APP: 0.0} | {who: busy * part / all_parts for who, part in parts.items()} | {IDLE: 1 - busy}
+
+
+def lag_of(lags: list[float]) -> Lag:
+    """The percentiles of lags in ms."""
+    lags = sorted(lags)
+    if not lags:
+        return Lag()
+    return Lag(lags[len(lags) // 2], lags[min(len(lags) - 1, len(lags) * 99 // 100)], lags[-1])

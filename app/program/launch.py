@@ -1,0 +1,86 @@
+"""The app as this process: its log, its loop, and what is said when it cannot be."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import logging.config
+import os
+from typing import Any
+
+import typer
+
+from app.declaring.declared import Undeclarable
+from app.history.store import StateUnusable
+from app.loop.ownership import is_news, is_the_apps
+from app.program.app import create_app
+from app.program.exit_codes import REFUSED, SENSELESS, fail
+from app.program.serving import CannotServe, run_to_the_end, serve
+from app.settings import Settings
+from app.web.security import is_loopback
+
+
+def launch(settings: Settings, as_json: bool) -> None:
+    """Serve until a signal comes; what is said on stdout is for people, or one line of JSON."""
+    if not is_loopback(settings.host) and not settings.beyond_loopback:
+        fail(
+            f"--host {settings.host} can be reached from outside. Set a token in ECHODECK_TOKEN, or say "
+            "--trust-network if everybody who can reach this machine may start and stop servers on it.",
+            SENSELESS,
+        )
+    app = create_app(settings)
+    try:
+        app.state.upkeep.read()
+    except Undeclarable as reason:
+        for line in reason.errors:
+            typer.echo(f"echodeck: {line}", err=True)
+        raise typer.Exit(SENSELESS) from None
+    logging.config.dictConfig(LOGGING)
+    if settings.quiet:
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(is_the_apps)
+    with asyncio.Runner(loop_factory=_loop_factory(settings.loop)) as runner:
+        try:
+            left = run_to_the_end(
+                runner.get_loop(), serve(app, settings, lambda url: _announce(url, settings, as_json))
+            )
+            if left:  # closing the loop would wait for them for ever
+                logging.getLogger("echodeck").error("ends without waiting for %s", ", ".join(left))
+                logging.shutdown()
+                os._exit(0)
+        except (CannotServe, StateUnusable) as reason:
+            fail(str(reason), REFUSED)
+        except OSError as error:
+            fail(
+                f"the state cannot be kept in {settings.state}: {error.strerror}; choose another file with --state",
+                REFUSED,
+            )
+
+
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"news": {"()": lambda: is_news}},
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["news"]}},
+    "root": {"level": "INFO", "handlers": ["stderr"]},
+    "loggers": {"uvicorn": {"level": "WARNING"}},
+}
+
+
+def _loop_factory(name: str) -> Any:
+    if name == "uvloop":
+        import uvloop
+
+        return uvloop.new_event_loop
+    return None
+
+
+def _announce(url: str, settings: Settings, as_json: bool) -> None:
+    path = settings.state_path
+    if as_json:
+        typer.echo(json.dumps({"url": url, "state": str(path) if path else None}))
+    else:
+        kept = f"is kept in {path}" if path else "is forgotten when it ends"
+        typer.echo(f"Echodeck is at {url}\nIts state {kept}.\nCtrl+C ends it.")

@@ -1,0 +1,200 @@
+"""The app as a process: its sockets, its signals, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Coroutine
+from types import FrameType, TracebackType
+from typing import Any, TypeVar
+
+import uvicorn
+from fastapi import FastAPI
+
+from app.addresses import format_address
+from app.declaring.upkeep import Upkeep
+from app.kernel import descriptors
+from app.program import sighup
+from app.settings import Settings
+from app.supervising.supervisor import Supervisor
+from app.terminals.frames import MOST
+from app.web.uvicorn_protocols import BoundedHttp, DirectWebSocket
+
+T = TypeVar("T")
+
+log = logging.getLogger("echodeck")
+
+BACKLOG = 2048
+ACCEPTED_IN_ONE_GO = 4
+"""Connections that asyncio takes before any of them gets its protocol, which may find that it is one too many."""
+
+SECONDS_TO_STOP_SERVERS = 3.0
+SECONDS_TO_FINISH_ANSWERS = 1
+
+
+class CannotServe(Exception):
+    """The page cannot listen; says where and why."""
+
+
+class Process(uvicorn.Server):
+    """Ends in an order that can be watched: servers first, while readiness says 503, then the page.
+
+    The first SIGINT or SIGTERM begins that; a second one ends the process on the spot.
+    """
+
+    def __init__(self, config: uvicorn.Config, supervisor: Supervisor) -> None:
+        super().__init__(config)
+        self._supervisor = supervisor
+        self._ending: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._signals = 0
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for sock in sockets or ():  # asyncio takes one number for how many it accepts and for how many may wait
+            sock.listen(BACKLOG)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._signals += 1
+        if self._signals > 1:
+            os._exit(128 + sig)
+        # The handler runs in the midst of whatever the loop is doing: in that context the task would belong to the
+        # server whose turn it is, and be cancelled with it.
+        self._loop.call_soon_threadsafe(self._begin_end, context=contextvars.Context())
+
+    def _begin_end(self) -> None:
+        log.info("stopping the servers; once more ends at once")
+        self._ending = self._loop.create_task(self._end(), name="end")
+
+    async def _end(self) -> None:
+        try:
+            await asyncio.wait_for(self._supervisor.stop_all(), SECONDS_TO_STOP_SERVERS)
+        except TimeoutError:
+            log.error("not every server stopped within %g s", SECONDS_TO_STOP_SERVERS)
+        except Exception:
+            log.exception("stopping the servers failed")
+        finally:
+            self.should_exit = True
+
+
+def run_to_the_end(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
+    """Run the loop until this is done, even if a task of a server's calls ``exit`` meanwhile.
+
+    The loop lets SystemExit and KeyboardInterrupt out, whatever task they come from; the task has them too, and they
+    are its server's. A KeyboardInterrupt while Python's own handler is in place is a user's Ctrl+C.
+    """
+    asyncio.set_event_loop(loop)
+    task = loop.create_task(work)
+    while True:
+        try:
+            return loop.run_until_complete(task)
+        except (SystemExit, KeyboardInterrupt) as reason:
+            pressed = isinstance(reason, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) in _PYTHONS_OWN
+            if task.done() or pressed:
+                raise
+            log.error("a task tried to end the app with %r", reason)
+            reason.with_traceback(_own_part(reason.__traceback__))
+
+
+def _own_part(traceback: TracebackType | None) -> TracebackType | None:
+    """Without the loop's frames, which hold the task: in that circle nobody would learn soon that it is forgotten."""
+    while traceback and traceback.tb_frame.f_globals.get("__name__", "").startswith(("asyncio.", __name__)):
+        traceback = traceback.tb_next
+    return traceback
+
+
+_PYTHONS_OWN = (signal.default_int_handler, signal.SIG_DFL)
+
+
+def spare_the_loop() -> None:
+    """Have Python look for garbage among all objects seldom: with 10,000 connections, a look stops the loop for 0.2 s.
+
+    What ends here is freed by its count of references; what was made at the start stays anyway.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
+
+
+async def serve(app: FastAPI, settings: Settings, announce: Callable[[str], None]) -> list[str]:
+    """Serve until a signal comes that ends it. ``announce`` gets the page's address once it can be called.
+
+    Returns the names of tasks that do not end.
+
+    Raises:
+        CannotServe: the page's address cannot be had.
+        StateUnusable, OSError: the state file cannot be had.
+    """
+    descriptors.raise_limit()
+    supervisor: Supervisor = app.state.supervisor
+    upkeep: Upkeep = app.state.upkeep
+    sockets = open_sockets(settings.host, settings.port)
+    supervisor.page_at = [sock.getsockname()[:2] for sock in sockets]
+    process = Process(configuration(app), supervisor)
+    with sighup.heard(upkeep.look_again, lambda: process.handle_exit(signal.SIGHUP, None)):
+        try:
+            await supervisor.open()
+        except BaseException:
+            for sock in sockets:
+                sock.close()
+            raise
+        address, port = supervisor.page_at[0]
+        announce(f"http://{format_address('localhost' if settings.host == 'localhost' else address, port)}/")
+        spare_the_loop()
+        await process.serve(sockets)
+    return [task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+
+def configuration(app: FastAPI, **other: Any) -> uvicorn.Config:
+    options: dict[str, Any] = {
+        "lifespan": "on",
+        "http": BoundedHttp,
+        "ws": DirectWebSocket,
+        "ws_max_size": MOST,
+        "ws_per_message_deflate": False,
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "backlog": ACCEPTED_IN_ONE_GO,
+        "proxy_headers": False,
+        "timeout_graceful_shutdown": SECONDS_TO_FINISH_ANSWERS,
+    }
+    return uvicorn.Config(app, **options | other)
+
+
+def open_sockets(host: str, port: int) -> list[socket.socket]:
+    """One listening socket for each address of the host; with port 0 all on one port that the kernel picks.
+
+    Raises:
+        CannotServe: the host does not resolve, or an address is taken or not ours.
+    """
+    sockets: list[socket.socket] = []
+    try:
+        found = dict.fromkeys(
+            (family, str(address[0]))
+            for family, _, _, _, address in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        )
+        for family, address in sorted(found):
+            # The protocol is named because asyncio turns Nagle's algorithm off only where it reads TCP: otherwise an
+            # answer written in two pieces waits 40 ms for a delayed ACK.
+            sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+            sockets.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind((address, port))
+            port = sock.getsockname()[1]
+            sock.listen(BACKLOG)
+    except (OSError, UnicodeError) as error:
+        for sock in sockets:
+            sock.close()
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CannotServe(
+            f"the page cannot listen on {host} port {port}: {reason}; choose another with --host or --port"
+        ) from error
+    return sockets

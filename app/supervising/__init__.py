@@ -1,0 +1,8 @@
+"""Servers under supervision: the states, the settings (``spec``), restart policy and backoff, one run, one server, all
+servers.
+
+``lifecycle``, ``backoff`` and ``spec`` know neither asyncio nor sockets.
+
+Imports: addresses, clock, connections, errors, history, kernel, loop.
+Imported by: api, commands, declaring, pages, program, shapes, terminals, watching, web.
+"""

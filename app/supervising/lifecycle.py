@@ -1,0 +1,94 @@
+"""What a server's life may be: its states, the events that move it, and how a run ended.
+
+Data only. An event that ``TRANSITIONS`` lacks for a state is a mistake of the caller's: it raises and
+changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class State(StrEnum):
+    STOPPED = "stopped"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    EXITED = "exited"
+    CRASHED = "crashed"
+    BACKOFF = "backoff"
+    FAILED = "failed"
+
+
+class Event(StrEnum):
+    START = "start"  # somebody asked for it
+    LISTENING = "listening"
+    REFUSED = "refused"  # it cannot listen, and whoever asked is told
+    RETURNED = "returned"  # serve came to its end
+    RAISED = "raised"  # serve failed, or a retry cannot listen
+    RETRY_DUE = "retry due"  # the policy wants another try
+    RETRY = "retry"
+    GIVE_UP = "give up"
+    STOP = "stop"
+    ENDED = "ended"  # nothing of the run is left, or what is left was reported
+
+
+TRANSITIONS: dict[tuple[State, Event], State] = {
+    (State.STOPPED, Event.START): State.STARTING,
+    (State.EXITED, Event.START): State.STARTING,
+    (State.CRASHED, Event.START): State.STARTING,
+    (State.BACKOFF, Event.START): State.STARTING,
+    (State.FAILED, Event.START): State.STARTING,
+    (State.STARTING, Event.LISTENING): State.RUNNING,
+    (State.STARTING, Event.REFUSED): State.STOPPED,
+    (State.STARTING, Event.RAISED): State.CRASHED,
+    (State.RUNNING, Event.RETURNED): State.EXITED,
+    (State.RUNNING, Event.RAISED): State.CRASHED,
+    (State.EXITED, Event.RETRY_DUE): State.BACKOFF,
+    (State.CRASHED, Event.RETRY_DUE): State.BACKOFF,
+    (State.BACKOFF, Event.RETRY): State.STARTING,
+    (State.BACKOFF, Event.GIVE_UP): State.FAILED,
+    (State.RUNNING, Event.STOP): State.STOPPING,
+    (State.STOPPING, Event.ENDED): State.STOPPED,
+    (State.EXITED, Event.STOP): State.STOPPED,
+    (State.CRASHED, Event.STOP): State.STOPPED,
+    (State.BACKOFF, Event.STOP): State.STOPPED,
+    (State.FAILED, Event.STOP): State.STOPPED,
+}
+
+AT_REST = frozenset({State.STOPPED, State.EXITED, State.CRASHED, State.FAILED})
+"""Nothing runs and nothing is about to: what the server listens on may change."""
+
+
+class ImpossibleEvent(Exception):
+    """The table has no such event in this state."""
+
+
+def after(state: State, event: Event) -> State:
+    """The state that ``event`` leads to.
+
+    Raises:
+        ImpossibleEvent: the event cannot happen in this state.
+    """
+    try:
+        return TRANSITIONS[state, event]
+    except KeyError:
+        raise ImpossibleEvent(f"{event.value!r} cannot happen to a server that is {state.value}") from None
+
+
+class ExitReason(StrEnum):
+    STOPPED = "stopped"  # on request
+    RETURNED = "returned"  # serve came to its end
+    RAISED = "raised"  # serve failed
+    ABANDONED = "abandoned"  # it did not obey a stop
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How the latest run of a server ended. ``message`` is a sentence for people."""
+
+    at: datetime
+    reason: ExitReason
+    message: str

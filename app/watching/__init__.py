@@ -1,0 +1,5 @@
+"""What changes, as events: the feed (``GET /events``) with its view and topics, and the tap on one connection.
+
+Imports: connections, shapes, supervising.
+Imported by: api, program, web.
+"""

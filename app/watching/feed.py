@@ -1,0 +1,173 @@
+"""What changes, told as it happens to whoever follows: one ``view`` of everything, kept by one ``watch``.
+
+Nothing is queued for a follower: each takes from the view what changed since he last took something, so that a slow one
+gets fewer and later states, and costs no more than a fast one. Without followers nothing is done at all; the view stays
+for a while, so that one who comes back can go on where he was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from app.supervising.supervisor import Supervisor
+from app.watching.event import Event
+from app.watching.view import Change, View
+from app.watching.watch import Watch
+
+log = logging.getLogger("echodeck.feed")
+
+TICK = 0.1
+"""Seconds between two looks; what happens within them is told together."""
+
+REMEMBERED = 60.0
+"""Seconds for which a view without followers is kept."""
+
+TOPICS = {
+    "servers": "server",
+    "connections": "connection",
+    "exceptions": "exception",
+    "journal": "journal",
+    "loop": "loop",
+}
+"""What can be followed: the names in a snapshot, and the kinds of changes."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a follower wants to hear of; ``server`` narrows what belongs to a server down to one, except for what he
+    wants to hear of ``everywhere``. ``together``: all that changed meanwhile in one event, as a browser has more work
+    with an event than with what is in it."""
+
+    kinds: frozenset[str] = frozenset(TOPICS.values())
+    server: str | None = None
+    everywhere: frozenset[str] = frozenset()
+    together: bool = False
+
+    def takes(self, change: Change) -> bool:
+        if change.kind not in self.kinds:
+            return False
+        return self.server is None or change.server in (None, self.server) or change.kind in self.everywhere
+
+
+class Feed:
+    def __init__(self, supervisor: Supervisor) -> None:
+        self.followers = 0
+        self._supervisor = supervisor
+        self._keeping: asyncio.Task[None] | None = None
+        self._forgetting: asyncio.TimerHandle | None = None
+        self._begin_anew()
+
+    async def follow(
+        self, last_event_id: str | None = None, wanted: Wanted | None = None
+    ) -> AsyncGenerator[list[Event], None]:
+        """First a snapshot, or what changed since that event if that is known; then what changes, as it does.
+
+        Ends when the app does.
+        """
+        wanted = wanted or Wanted()
+        self._enter()
+        try:
+            await self._first_look.wait()
+            heard = self._number(last_event_id)
+            while True:
+                turned, ended = self._turned, self._ended
+                events, heard = self._since(heard, wanted), self._view.latest
+                if events:
+                    yield events
+                if ended:
+                    yield [Event("end", '{"reason":"the app is shutting down"}')]
+                    return
+                if heard == self._view.latest:
+                    await turned.wait()
+        finally:
+            self._leave()
+
+    # Those who follow
+
+    def _enter(self) -> None:
+        self.followers += 1
+        if self._forgetting is not None:
+            self._forgetting.cancel()
+            self._forgetting = None
+        if self._keeping is None:
+            self._first_look = asyncio.Event()
+            self._watch.begin()
+            self._keeping = asyncio.create_task(self._keep(), name="feed")
+
+    def _leave(self) -> None:
+        self.followers -= 1
+        if self.followers == 0 and self._keeping is not None:
+            self._keeping.cancel()
+            self._keeping = None
+            self._watch.end()
+            self._forgetting = asyncio.get_running_loop().call_later(REMEMBERED, self._begin_anew)
+
+    def _begin_anew(self) -> None:
+        self._life = secrets.token_hex(4)
+        self._view = View()
+        self._told: dict[tuple[int | None, Wanted], list[Event]] = {}
+        self._told_at = -1
+        self._watch = Watch(self._supervisor, self._view)
+        self._turned = asyncio.Event()
+        self._first_look = asyncio.Event()
+        self._ended = False
+
+    async def _keep(self) -> None:
+        while not self._ended:
+            before, stopped = self._view.latest, self._supervisor.stopped
+            try:
+                await self._watch.look()
+            except Exception:  # the next look may do better
+                log.exception("the feed could not look at everything")
+            self._ended = stopped
+            self._first_look.set()
+            if self._view.latest != before or stopped:
+                self._turned.set()
+                self._turned = asyncio.Event()
+            await asyncio.sleep(TICK)
+
+    # What they are told
+
+    def _number(self, event_id: str | None) -> int | None:
+        parts = re.fullmatch(r"([0-9a-f]{8})-([0-9]{1,18})", event_id or "")
+        return int(parts[2]) if parts and parts[1] == self._life else None
+
+    def _since(self, heard: int | None, wanted: Wanted) -> list[Event]:
+        """The same for all who have heard and want the same."""
+        if self._told_at != self._view.latest:
+            self._told, self._told_at = {}, self._view.latest
+        if (heard, wanted) not in self._told:
+            changes = None if heard is None else self._view.since(heard)
+            self._told[heard, wanted] = [self._snapshot(wanted)] if changes is None else self._events(changes, wanted)
+        return self._told[heard, wanted]
+
+    def _events(self, changes: list[Change], wanted: Wanted) -> list[Event]:
+        events = [self._event(change) for change in changes if wanted.takes(change)]
+        if wanted.together and events:
+            told = ",".join(f'["{event.name}",{event.data}]' for event in events)
+            return [Event("changes", f"[{told}]", events[-1].id)]
+        return events
+
+    def _event(self, change: Change) -> Event:
+        id = f"{self._life}-{change.number}"
+        if change.data is not None:
+            return Event(change.kind, change.data, id)
+        field = "name" if change.kind == "server" else "id"
+        return Event(f"{change.kind}-removed", f'{{"{field}":"{change.key}"}}', id)
+
+    def _snapshot(self, wanted: Wanted) -> Event:
+        found: dict[str, list[str]] = {kind: [] for kind in wanted.kinds}
+        for change in self._view.all():
+            if wanted.takes(change) and change.data is not None:
+                found[change.kind].append(change.data)
+        fields = [
+            f'"{topic}":{found[kind][0] if kind == "loop" and found[kind] else "[" + ",".join(found[kind]) + "]"}'
+            for topic, kind in TOPICS.items()
+            if kind in wanted.kinds
+        ]
+        return Event("snapshot", f"{{{','.join(fields)}}}", f"{self._life}-{self._view.latest}")

@@ -1,0 +1,114 @@
+"""The one door into the app, as ASGI middleware: the rules of ``security``, bounded bodies, every answer's headers.
+
+Plain ASGI, because Starlette's BaseHTTPMiddleware does not see WebSockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.errors import BodyTooLarge, InternalError, Refusal, ShuttingDown, TokenRequired
+from app.web.problems import response
+from app.web.security import RESPONSE_HEADERS, SAFE_METHODS, Rules
+
+log = logging.getLogger("echodeck.gate")
+
+MOST_BODY = 65_536
+"""Bytes of a request's body; the largest that any route needs is a server's spec."""
+
+MOST_DISCARDED = 64 * 1024 * 1024
+"""Bytes of a body that is too large which are still read, so that its sender comes to see the refusal."""
+
+
+class Gate:
+    """``login`` makes the page that a browser is shown where a program gets 401 as a problem."""
+
+    def __init__(self, app: ASGIApp, rules: Rules, login: Callable[[Scope], Response]) -> None:
+        self._app = app
+        self._rules = rules
+        self._login = login
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal begun
+            if message["type"] in {"http.response.start", "websocket.http.response.start"}:
+                begun = True
+                headers = MutableHeaders(scope=message)
+                for name, value in RESPONSE_HEADERS.items():
+                    headers[name] = value
+                headers.setdefault("cache-control", "no-cache" if scope["path"].startswith("/static/") else "no-store")
+            elif message["type"].startswith("websocket."):
+                begun = True
+            await send(message)
+
+        headers = Headers(scope=scope)
+        try:
+            role = self._rules.check(scope.get("method", "WEBSOCKET"), scope["path"], headers)
+            scope.setdefault("state", {})["role"] = role
+            if scope["type"] == "http" and scope["method"] not in SAFE_METHODS:
+                whole = await _whole_body(receive)
+                if whole is None:
+                    return
+                receive = whole
+            if scope.get("method") == "HEAD":  # as GET; the server leaves the body out
+                scope = {**scope, "method": "GET"}
+                scope["state"]["head"] = True
+            await self._app(scope, receive, send_with_headers)
+        except Refusal as refusal:
+            wants_page = isinstance(refusal, TokenRequired) and "text/html" in headers.get("accept", "")
+            await _answer(self._login(scope) if wants_page else response(refusal), scope, receive, send_with_headers)
+        except asyncio.CancelledError:  # the server does this, and only at its end, to requests that take too long
+            if begun:
+                return
+            ending = ShuttingDown("The app is shutting down; this request was not finished.")
+            await _answer(response(ending), scope, receive, send_with_headers)
+        except Exception:
+            if begun:
+                raise
+            log.exception("%s %s failed", scope.get("method", "WEBSOCKET"), scope["path"])
+            error = InternalError("This is a bug; the app's log has its traceback.")
+            await _answer(response(error), scope, receive, send_with_headers)
+
+
+async def _answer(answer: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1008})  # before accept: the server answers 403
+    else:
+        await answer(scope, receive, send)
+
+
+async def _whole_body(receive: Receive) -> Receive | None:
+    """The body as one message; None if the client left before its end, and is not to have anything done."""
+    body, size, more = bytearray(), 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        more = message.get("more_body", False)
+        if size <= MOST_BODY:
+            body += chunk
+        elif not more or size > MOST_DISCARDED:
+            raise BodyTooLarge(f"The body is longer than {MOST_BODY} bytes.", limit=MOST_BODY)
+    replayed = False
+
+    async def replay() -> Message:
+        nonlocal replayed
+        if replayed:
+            return await receive()
+        replayed = True
+        return {"type": "http.request", "body": bytes(body), "more_body": False}
+
+    return replay

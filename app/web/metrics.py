@@ -1,0 +1,149 @@
+"""What Prometheus scrapes. The figures are gathered on the loop, a few servers at a time; the text is made in a thread.
+
+Names and units follow prometheus.io/docs/practices/naming.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from app.loop.worker import Worker
+from app.supervising.lifecycle import State
+from app.supervising.supervisor import Supervisor
+from app.terminals.terminals import Terminals
+from app.web.streams import Streams
+
+IN_ONE_GO = 300
+"""Connections or servers that are dealt with before the loop is let turn."""
+
+FEW = 1000
+FRESH = 5.0
+"""Seconds after which what is known of more than a few connections is too old."""
+
+LAG_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+_OF_SERVERS = (
+    (GaugeMetricFamily, "connections", "Connections that are open."),
+    (CounterMetricFamily, "connections_accepted", "Connections accepted."),
+    (CounterMetricFamily, "connections_turned_away", "Clients closed at once: too many, or no descriptor left."),
+    (GaugeMetricFamily, "waiting", "Clients in the accept queue."),
+    (CounterMetricFamily, "received_bytes", "Bytes that clients sent."),
+    (CounterMetricFamily, "sent_bytes", "Bytes that clients were sent."),
+    (CounterMetricFamily, "exceptions", "Exceptions that were raised."),
+    (CounterMetricFamily, "restarts", "Restarts by policy."),
+    (GaugeMetricFamily, "loop_share", "Share of the event loop's time lately, 0 to 1."),
+    (CounterMetricFamily, "thread_cpu_seconds", "Processor time of the server's own threads."),
+)
+
+
+class Metrics:
+    def __init__(self, supervisor: Supervisor, streams: Streams, terminals: Terminals) -> None:
+        self._supervisor = supervisor
+        self._streams = streams
+        self._terminals = terminals
+        self._registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self._registry)
+        lag = Histogram(
+            "echodeck_loop_lag_seconds",
+            "How late the event loop came to what was ready.",
+            buckets=LAG_BUCKETS,
+            registry=self._registry,
+        )
+        supervisor.sampler.on_lag = lag.observe
+
+    async def text(self, accept: str) -> tuple[bytes, str]:
+        """The exposition and its media type, in the format that the ``Accept`` header prefers."""
+        found = await self._gather()
+        encode, media_type = choose_encoder(accept)
+        registry = CollectorRegistry()
+        registry.register(_Found(found, self._registry))
+        worker = Worker("metrics", lambda: encode(registry))
+        worker.start()
+        return await worker.ended, media_type
+
+    async def _gather(self) -> list[Metric]:
+        """Look at every server; before, at every connection, unless the feed has just done so."""
+        roster = self._supervisor.roster
+        if len(roster) <= FEW or time.monotonic() - roster.looked_at > FRESH:
+            for number, client in enumerate(roster.clients()):
+                client.look()
+                if number % IN_ONE_GO == IN_ONE_GO - 1:
+                    await asyncio.sleep(0)
+        families = [kind(f"echodeck_{name}", text, labels=("server", "variant")) for kind, name, text in _OF_SERVERS]
+        states: Counter[State] = Counter()
+        for number, server in enumerate(self._supervisor.servers()):
+            states[server.state] += 1
+            tally, traffic = server.tally, server.tally.ended + server.tally.seen
+            figures = (
+                tally.open,
+                tally.total,
+                tally.turned_away,
+                server.waiting,
+                traffic.bytes_in,
+                traffic.bytes_out,
+                self._supervisor.chronicle.exceptions_raised(server.name, server.serial),
+                server.restarts,
+                server.loop_share,
+                server.cpu_seconds,
+            )
+            labels = (server.name, server.spec.variant)
+            for family, figure in zip(families, figures, strict=True):
+                if figure is not None:
+                    family.add_metric(labels, figure)
+            if number % IN_ONE_GO == IN_ONE_GO - 1:
+                await asyncio.sleep(0)
+        return [self._states(states), *families, *self._of_the_app()]
+
+    def _states(self, states: Counter[State]) -> Metric:
+        family = GaugeMetricFamily("echodeck_servers", "Servers by state.", labels=("state",))
+        for state in State:
+            family.add_metric((state.value,), states[state])
+        return family
+
+    def _of_the_app(self) -> Iterator[Metric]:
+        sampler = self._supervisor.sampler
+        shares = GaugeMetricFamily("echodeck_app_loop_share", "Share of the loop besides servers.", labels=("of",))
+        for of in ("app", "idle"):
+            shares.add_metric((of,), sampler.shares().get(of, 0.0))
+        yield shares
+        yield CounterMetricFamily("echodeck_loop_stalls", "Times the loop did not turn for 100 ms.", sampler.stalled)
+        yield GaugeMetricFamily("echodeck_streams", "Feeds and taps that are being read.", self._streams.open)
+        yield CounterMetricFamily(
+            "echodeck_streams_dropped", "Feeds and taps whose reader was too slow.", self._streams.dropped
+        )
+        yield GaugeMetricFamily("echodeck_terminals", "Terminals that are open.", self._terminals.open)
+        yield CounterMetricFamily(
+            "echodeck_terminals_dropped", "Terminals whose page took nothing.", self._terminals.dropped
+        )
+        yield CounterMetricFamily(
+            "echodeck_journal_dropped",
+            "Events and exceptions that the journal had no room for any more.",
+            self._supervisor.chronicle.dropped,
+        )
+
+
+class _Found:
+    """A collector of what was found, and of what the process itself tells."""
+
+    def __init__(self, found: list[Metric], own: CollectorRegistry) -> None:
+        self._found = found
+        self._own = own
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._found
+        yield from self._own.collect()
+
+    def describe(self) -> list[Metric]:
+        """None by name: that spares the registry from collecting everything when this is registered."""
+        return []

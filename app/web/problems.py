@@ -1,0 +1,47 @@
+"""Refusals as HTTP answers (RFC 9457), and what is invalid in a request's fields as a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from fastapi.responses import JSONResponse, Response
+
+from app.errors import Invalid, Refusal
+from app.supervising.spec import PATTERNS
+
+MEDIA_TYPE = "application/problem+json"
+
+NO_WHOLE_NUMBER = "Give a whole number."
+NO_NUMBER = "Give a number, such as 2 or 0.5."
+IN_OUR_WORDS = {
+    "extra_forbidden": "There is no such field.",
+    "int_type": NO_WHOLE_NUMBER,
+    "int_parsing": NO_WHOLE_NUMBER,
+    "int_from_float": NO_WHOLE_NUMBER,
+    "float_type": NO_NUMBER,
+    "float_parsing": NO_NUMBER,
+}
+"""By the kind of an error of Pydantic's, which speaks to programmers."""
+
+
+def response(refusal: Refusal) -> Response:
+    return JSONResponse(refusal.problem(), refusal.status, refusal.headers, MEDIA_TYPE)
+
+
+def explain(found: Iterable[Any]) -> Invalid:
+    errors = []
+    for one in found:
+        place = [str(part) for part in one["loc"]]
+        if one["type"] == "json_invalid":
+            field, message = None, f"The body is not JSON: {one['ctx']['error']} at character {one['loc'][-1]}."
+        elif place == ["body"]:
+            field, message = None, "Send a JSON object, with content-type application/json."
+        else:
+            field = ".".join(place[1:])
+            ours = IN_OUR_WORDS.get(one["type"]) or PATTERNS.get(one.get("ctx", {}).get("pattern", ""))
+            message = ours or one["msg"].removeprefix("Value error, ")
+        errors.append({"field": field, "message": message})
+    first = errors[0]
+    detail = f"{first['field']}: {first['message']}" if first["field"] else str(first["message"])
+    return Invalid(detail, field=first["field"], errors=errors)

@@ -1,0 +1,117 @@
+"""The page's end of a connection: uvicorn's, with bounds on what a stranger can hold before saying who he is.
+
+A WebSocket, once accepted, can be handed over to whoever does without ASGI (``page_end``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+from app.kernel import descriptors
+from app.terminals.page_end import DIRECT, PageEnd, Taker
+from app.web.streams import DROP
+
+MOST_HEAD = 65_536
+"""Bytes of a request's first line and headers."""
+
+SECONDS_FOR_HEAD = 10.0
+"""From a connection, or the first byte of a further request on it, to the end of the headers."""
+
+SECONDS_FOR_LAST_WORDS = 5.0
+
+KEPT_FREE = 24
+"""Of the descriptors that servers leave to the page, those that connections to the page leave to everything else. Were
+none left, asyncio's own accept would fail, log and try again as often as its backlog is long."""
+
+
+class BoundedHttp(HttpToolsProtocol):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._head: int | None = 0  # bytes so far; None between requests and within a body
+        self._patience: asyncio.TimerHandle | None = None
+        self._abort: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn declares it
+        super().connection_made(transport)
+        if transport.get_extra_info("socket").fileno() >= descriptors.bound() + descriptors.RESERVE - KEPT_FREE:
+            transport.abort()
+        else:
+            self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._have_head()
+        if self._abort is not None:
+            self._abort.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._head is not None:
+            self._head += len(data)
+        super().data_received(data)
+        if self._head is not None and self._head > MOST_HEAD and not self.transport.is_closing():
+            self.transport.write(
+                b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            )
+            self.transport.close()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {DROP: self.drop}  # type: ignore[dict-item]  # a function; the spec says a dict
+        if self._head is None:
+            self._await_head()
+
+    def drop(self, last_words: bytes) -> None:
+        """End an answer in chunks that its reader does not take, with a last chunk in case he comes to read it."""
+        self.cycle.disconnected = True
+        self.transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(last_words), last_words))
+        self.transport.close()
+        self._abort = asyncio.get_running_loop().call_later(SECONDS_FOR_LAST_WORDS, self.transport.abort)
+
+    def on_headers_complete(self) -> None:
+        self._have_head()
+        super().on_headers_complete()
+
+    def _await_head(self) -> None:
+        self._head = 0
+        loop = asyncio.get_running_loop()
+        self._patience = loop.call_later(SECONDS_FOR_HEAD, lambda: self.transport.abort())
+
+    def _have_head(self) -> None:
+        self._head = None
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+
+class DirectWebSocket(WebSocketsSansIOProtocol):
+    """uvicorn's until it is handed over; then this only stands for it in the list of what is open."""
+
+    _page: PageEnd | None = None
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if not self.close_sent:  # else the handshake makes no sense
+            self.scope["extensions"][DIRECT] = self.hand_over  # type: ignore[assignment]  # see above
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        if self.close_sent:
+            self.handshake_complete = True  # a denial completes it too; else uvicorn logs an error
+
+    def hand_over(self, taker: Taker) -> PageEnd:
+        """From here on, what the page sends is the taker's. To be called right after the accept."""
+        self.stop_keepalive()
+        self._page = PageEnd(self.transport, self.conn, taker, super().connection_lost)
+        return self._page
+
+    def shutdown(self) -> None:
+        if self._page is None:
+            super().shutdown()
+        else:
+            self._page.shut_down()
