@@ -12,14 +12,14 @@ export function valueOf(field, text) {
 }
 
 /** Say what is wrong with a field; false if the form has none that the problem names. */
-export function blame(form, problem) {
+export function showFieldError(form, problem) {
   const input = problem.field && form.elements[problem.field];
   if (!input) return false;
   const error = document.createElement("span");
   error.className = "wrong";
   error.id = `wrong-${input.name}`;
   error.setAttribute("role", "alert");
-  error.textContent = problem.blame;
+  error.textContent = problem.fieldError;
   (input.closest(".joined") ?? input).after(error);
   input.setAttribute("aria-invalid", "true");
   input.setAttribute("aria-describedby", error.id);
@@ -30,7 +30,7 @@ export function blame(form, problem) {
 }
 
 /** Take back what was said of its fields. */
-export function forgive(form) {
+export function clearFieldErrors(form) {
   for (const error of form.querySelectorAll(".wrong")) error.remove();
   for (const input of form.querySelectorAll("[aria-invalid]")) {
     input.removeAttribute("aria-invalid");

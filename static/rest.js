@@ -1,17 +1,17 @@
 // Calls of the app's REST, and its refusals (RFC 9457) as errors.
-import {_, said} from "./words.js";
+import {_, translate} from "./words.js";
 
 /** Why a call was not done: `status`, `kind` (the name of the refusal), `field` if one is to blame, `title`, `detail`. */
 export class Problem extends Error {
   constructor({type = "", title = "", status = 0, detail = "", ...rest}) {
-    super(said(detail));
+    super(translate(detail));
     Object.assign(this, rest);
     this.status = status;
     this.kind = type.slice(type.lastIndexOf("/") + 1);
-    this.title = said(title);
-    this.detail = said(detail);
+    this.title = translate(title);
+    this.detail = translate(detail);
     const wrong = rest.errors?.find((one) => one.field === rest.field);
-    this.blame = wrong ? said(wrong.message) : this.detail; // without the field's name, for beside the field
+    this.fieldError = wrong ? translate(wrong.message) : this.detail; // without the field's name, for beside the field
   }
 }
 

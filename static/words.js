@@ -26,11 +26,11 @@ export function n_(one, many, count, values) {
 }
 
 /** What the app said (a refusal, an entry of the journal), in the reader's language if the catalogue has it. */
-export function said(sentence) {
+export function translate(sentence) {
   if (language === MARKED) return `⟦${sentence}⟧`;
   for (const [english, other] of sentences) {
     const found = english.exec(sentence);
-    if (found) return other.replace(/\{(\d)\}/g, (_whole, place) => said(found[Number(place) + 1]));
+    if (found) return other.replace(/\{(\d)\}/g, (_whole, place) => translate(found[Number(place) + 1]));
   }
   return sentence;
 }

@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from app.terminals import bridge, page_end, server_end, stall_timeout
 from app.terminals.bridge import CAP, CREDIT, Bridge
-from app.terminals.stall_timeout import Patience
+from app.terminals.stall_timeout import StallTimeout
 from tests.bridged import V1, Page, bare, bridges, everything, frames_of, masked, served
 from tests.conftest import Start
 from tests.helpers import PATIENCE, settled, until
@@ -228,15 +228,15 @@ async def test_a_page_that_takes_nothing_is_dropped_and_holds_little_until_then(
 
 async def test_a_page_that_takes_little_is_kept(app: FastAPI, begin: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     looks = 0
-    look = Patience._looked
+    look = StallTimeout._looked
 
-    def looked(end: Patience) -> None:
+    def looked(end: StallTimeout) -> None:
         nonlocal looks
         looks += 1
         look(end)
 
     monkeypatch.setattr(stall_timeout, "SECONDS_TO_TAKE", 0.2)
-    monkeypatch.setattr(Patience, "_looked", looked)
+    monkeypatch.setattr(StallTimeout, "_looked", looked)
     server = await begin(floods)
     async with served(app) as port, bare(port, server.name, buffer=4096) as sock:
         await until(lambda: bridges(app) and bridges(app)[0].page.full, "the page takes no more")

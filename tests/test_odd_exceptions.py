@@ -331,9 +331,9 @@ async def test_threads_and_errors_of_others_are_not_touched(
 
 
 async def watched_again(seen: list[Any], fails: Callable[[], None]) -> None:
-    from app.loop.ownership import adopting
+    from app.loop.ownership import tracking
 
-    with adopting(asyncio.get_running_loop()):
+    with tracking(asyncio.get_running_loop()):
         thread = threading.Thread(target=fails)
         thread.start()
         thread.join()

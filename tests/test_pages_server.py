@@ -99,7 +99,7 @@ async def test_the_line_where_it_is_is_marked_in_its_source(api: httpx.AsyncClie
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=lambda variant: variant.name)
 def test_the_coloured_source_is_the_source(variant: object) -> None:
     text = getattr(variant, "source", "")
-    lines = source.lines_of(text)
+    lines = source.coloured_lines(text)
     assert [unescape(re.sub(r"<[^>]+>", "", line)) for line in lines] == text.splitlines()
     assert all(line.count("<span") == line.count("</span") for line in lines)
 

@@ -205,7 +205,7 @@ async def test_the_work_belongs_to_no_server_that_the_signal_interrupts() -> Non
         OWNER.set(Busy())  # type: ignore[arg-type]
         os.kill(os.getpid(), signal.SIGHUP)
 
-    with sighup.heard(lambda: owners.append(OWNER.get(None)), lambda: ended.append(1)):
+    with sighup.handled(lambda: owners.append(OWNER.get(None)), lambda: ended.append(1)):
         contextvars.copy_context().run(interrupted)
         await until(lambda: owners, "it is heard")
     assert (owners, ended) == ([None], [])

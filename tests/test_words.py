@@ -65,11 +65,11 @@ def test_a_reader_gets_the_language_he_chose_or_his_browser_asks_for(
     ],
 )
 def test_what_the_app_says_is_found_in_the_catalogue_by_its_pattern(said: str, chinese: str) -> None:
-    assert words("zh").said(said) == chinese
+    assert words("zh").translate(said) == chinese
 
 
 def test_a_sentence_within_a_sentence_is_translated_too() -> None:
-    told = words("zh").said(
+    told = words("zh").translate(
         "cannot start: 127.0.0.1:80 is taken by a program outside of this app; choose another port."
     )
     assert not re.search(r"taken|program|cannot", told)

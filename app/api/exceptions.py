@@ -36,7 +36,7 @@ async def list_exceptions(
     found = [record for record in found if record.fits(type=type, text=q)]
     page, following = cut("exceptions", found, limit, lambda record: record.id)
     items = [ExceptionShape.of(record) for record in page]
-    await chronicle.shown()
+    await chronicle.flushed()
     return Exceptions.model_construct(items=items, next=following)
 
 
@@ -44,7 +44,7 @@ async def list_exceptions(
 async def get_exception(request: Request, id: str) -> ExceptionShape:
     chronicle = supervisor(request).chronicle
     item = ExceptionShape.of(chronicle.exception(id))
-    await chronicle.shown()
+    await chronicle.flushed()
     return item
 
 
@@ -54,7 +54,7 @@ async def clear_exceptions(request: Request, server: OfServer = None) -> None:
     known_server(request, server)
     chronicle = supervisor(request).chronicle
     chronicle.clear_exceptions(server)
-    await chronicle.shown()
+    await chronicle.flushed()
 
 
 @router.get("/journal", responses=responses(Unknown, Invalid))
@@ -65,5 +65,5 @@ async def list_journal(request: Request, server: OfServer = None, limit: Limit =
     found = chronicle.entries(position("journal", after) or None, server)
     page, following = cut("journal", found, limit, lambda entry: entry.id)
     items = [EntryShape.of(entry) for entry in page]
-    await chronicle.shown()
+    await chronicle.flushed()
     return Entries.model_construct(items=items, next=following)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 
 from app.api.problems import responses
 from app.errors import Invalid, Unknown
-from app.loop.tasks import lines_of, running
+from app.loop.tasks import current_lines, running
 from app.shapes.loop import LinesShape, LoopShape, Tasks, TaskShape
 from app.web.context import supervisor
 from app.web.paging import After, Limit, cursor, position
@@ -47,4 +47,4 @@ async def list_lines(
     request: Request, server: Annotated[str, Query(description="A server's name.", max_length=200)]
 ) -> LinesShape:
     """At which lines of its variant's file a server is now, and how many of its tasks or threads are at each."""
-    return LinesShape.of_lines(lines_of(supervisor(request).server(server)))
+    return LinesShape.of_lines(current_lines(supervisor(request).server(server)))

@@ -40,7 +40,7 @@ async def list_servers(request: Request, limit: Limit = 1000, after: After = Non
     found = supervisor(request).servers(position("servers", after))
     page, following = cut("servers", found, limit, lambda server: server.serial)
     items = [ServerShape.of(server) for server in page]
-    await supervisor(request).chronicle.shown()
+    await supervisor(request).chronicle.flushed()
     return Servers.model_construct(items=items, next=following)
 
 
@@ -60,7 +60,7 @@ async def create_server(request: Request, response: Response, spec: ServerSpec) 
 @router.get("/{name}", responses=responses(Unknown, Invalid))
 async def get_server(request: Request, name: str) -> ServerShape:
     item = ServerShape.of(supervisor(request).server(name))
-    await supervisor(request).chronicle.shown()
+    await supervisor(request).chronicle.flushed()
     return item
 
 

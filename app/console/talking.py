@@ -26,7 +26,7 @@ import echodeck
 from app.console.showing import Shower
 from app.console.tables import plain
 from app.program.exit_codes import CUT_OFF, REFUSED, UNREACHABLE, complain
-from app.terminals.subprotocol import V1, Code, said
+from app.terminals.subprotocol import V1, Code, encode
 
 MOST_AT_ONCE = 65_536
 """Bytes of stdin in one message."""
@@ -146,7 +146,7 @@ class Talk:
                     self._say(f"accepted as connection {told['connection']}")
                 case "eof":  # all that the server sent is here; nc, too, leaves then
                     self._server_ended = True
-                    await self._websocket.send(said("eof"))
+                    await self._websocket.send(encode("eof"))
                 case "error" if not self._server_ended:
                     self._say(told["message"])
 
@@ -168,7 +168,7 @@ class Talk:
                     self._out.put((shown, 0))
                 self._send(data)
             if self._eof:
-                self._send(said("eof"))
+                self._send(encode("eof"))
 
     def _send(self, message: bytes | str) -> None:
         asyncio.run_coroutine_threadsafe(self._websocket.send(message), self._loop).result()
@@ -192,7 +192,7 @@ class Talk:
             self._loop.call_soon_threadsafe(do, *arguments)
 
     def _give(self, credit: int) -> None:
-        self._begin(self._tell(said("credit", bytes=credit)))
+        self._begin(self._tell(encode("credit", bytes=credit)))
 
     def _leave(self) -> None:
         self._begin(self._websocket.close())

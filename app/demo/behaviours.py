@@ -1,4 +1,4 @@
-"""How people behave at a server: each manner is one visit, from the first word to the way out.
+"""How people behave at a server: each behaviour is one visit, from the first word to the way out.
 
 None of them counts on an answer: there are servers that say nothing, and servers that have not let this visitor in yet.
 """
@@ -29,7 +29,7 @@ TALK = (
     "ok",
 )
 
-Manner = Callable[["Guest"], Awaitable[None]]
+Behaviour = Callable[["Guest"], Awaitable[None]]
 
 
 class Guest:
@@ -134,7 +134,7 @@ async def half_close(guest: Guest) -> None:
     await guest.hear_out()
 
 
-NAMES: dict[Manner, str] = {
+NAMES: dict[Behaviour, str] = {
     chatty: "chatty",
     slow: "slow",
     silent: "silent",
@@ -145,14 +145,14 @@ NAMES: dict[Manner, str] = {
     half_close: "half-close",
 }
 
-_WEIGHTS: dict[str, dict[Manner, int]] = {
+_WEIGHTS: dict[str, dict[Behaviour, int]] = {
     "all at once": {chatty: 5, slow: 3, silent: 3, boom: 3, leave_with_quit: 2, reset: 1, half_close: 2},
     "one at a time": {wait_for_quit: 6, half_close: 2, slow: 1, silent: 1, reset: 1},
     "one in all": {wait_for_quit: 1},
 }
 
 
-def pick(clients: str, chance: Random) -> Manner:
-    """A manner for a server that has so many ``clients`` (``servers.Wire``)."""
+def pick(clients: str, chance: Random) -> Behaviour:
+    """A behaviour for a server that has so many ``clients`` (``servers.Wire``)."""
     weights = _WEIGHTS.get(clients, _WEIGHTS["all at once"])
     return chance.choices(list(weights), list(weights.values()))[0]

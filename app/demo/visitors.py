@@ -169,15 +169,15 @@ class Visitors:
         except OSError:  # TimeoutError is one
             return False
         guest = Guest(reader, writer, self._chance)
-        manner = pick(place.clients, self._chance)
+        behaviour = pick(place.clients, self._chance)
         self.report.inside += 1
         try:
             async with asyncio.timeout(LONGEST_VISIT):
-                await manner(guest)
+                await behaviour(guest)
         except OSError:  # hung up on, as by a server that stops
             pass
         finally:
             guest.leave()
             self.report.inside -= 1
-            self.report.visits[NAMES[manner]] += 1
+            self.report.visits[NAMES[behaviour]] += 1
         return True

@@ -30,16 +30,16 @@ def leaf(error: BaseException) -> BaseException:
     return error
 
 
-def said(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
     """Its message: bounded, and text that every encoding takes."""
     try:
         message = str(error)
     except BaseException:  # whatever its author did, an exit included
         message = "(its message cannot be had)"
-    return plain(message, MOST_MESSAGE)
+    return bounded(message, MOST_MESSAGE)
 
 
-def plain(text: str, most: int) -> str:
+def bounded(text: str, most: int) -> str:
     """At most so many characters, with the middle left out if need be, and no half of a surrogate pair."""
     if len(text) > most:
         text = f"{text[: most // 2]} [...] {text[-most // 2 :]}"
@@ -79,8 +79,8 @@ def details(error: BaseException, variant: Variant, connection_id: Callable[[int
     return Details(
         connection=connection_id(client.number) if client else None,
         peer=format_address(*client.address[:2]) if client else None,
-        type=plain(type(cause).__qualname__, MOST_NAME),
-        message=said(cause),
+        type=bounded(type(cause).__qualname__, MOST_NAME),
+        message=message_of(cause),
         traceback=traceback_of(error),
         input=input_of(error, variant) if client else None,
     )
@@ -92,7 +92,7 @@ def traceback_of(error: BaseException) -> str:
         text = "".join(traceback.format_exception(error, limit=-MOST_PLACES))
     except BaseException:  # as above
         text = "".join(traceback.format_tb(error.__traceback__, limit=-MOST_PLACES))
-    return plain(text, MOST_TRACEBACK)
+    return bounded(text, MOST_TRACEBACK)
 
 
 def _frames(at: TracebackType | None) -> Iterator[tuple[FrameType, int]]:

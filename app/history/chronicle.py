@@ -66,7 +66,7 @@ class Chronicle:
     def note(self, server: str, what: str) -> None:
         self._expire()
         with self._lock:
-            entry = self.journal.note(self._clock.wall(), server, blame.plain(what, blame.MOST_MESSAGE))
+            entry = self.journal.note(self._clock.wall(), server, blame.bounded(what, blame.MOST_MESSAGE))
             self._store.put(schema.put_entry(entry))
 
     def caught(self, error: BaseException, net: str, run: Hashable, server: str, serial: int, variant: Variant) -> bool:
@@ -122,7 +122,7 @@ class Chronicle:
 
     # Reading
 
-    async def shown(self) -> None:
+    async def flushed(self) -> None:
         """Return when what is to be shown now would survive the end of the process, if it can be written at all."""
         if self._store.failure is None:
             await self._store.flush()

@@ -35,7 +35,7 @@ class Owner(Protocol):
     def give_up_thread(self, thread: threading.Thread) -> None:
         """It was adopted, and could not be started."""
 
-    def said(self, message: str) -> None:
+    def logged(self, message: str) -> None:
         """Something was logged that is no exception; called on the thread where that happened."""
 
     def failed(self, error: BaseException, net: str) -> bool:
@@ -53,7 +53,7 @@ before it says that nobody fetched its exception."""
 
 
 @contextmanager
-def adopting(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+def tracking(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
     """For as long as it lasts, the tasks and threads of servers find their owners, and exceptions theirs."""
     factory, handler, net = loop.get_task_factory(), loop.get_exception_handler(), _Logged()
     start, hook, root = threading.Thread.start, threading.excepthook, logging.getLogger()
@@ -183,4 +183,4 @@ class _Logged(logging.Handler):
         if error is not None:
             record.is_news = owner.failed(error, "logged")
         elif record.levelno >= logging.INFO:
-            owner.said(record.getMessage())
+            owner.logged(record.getMessage())

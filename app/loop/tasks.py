@@ -108,7 +108,7 @@ class Lines:
     of: int
 
 
-def lines_of(server: Server) -> Lines:
+def current_lines(server: Server) -> Lines:
     """Where in its variant's file a server is: the innermost call there of each of its tasks, or of its threads.
 
     Of very many, some are looked at, evenly spread, so that the loop does not stand still for it.

@@ -55,5 +55,5 @@ async def show_exceptions(
 async def clear(request: Request, server: Annotated[str, Form(max_length=200)] = "") -> Response:
     chronicle = supervisor(request).chronicle
     chronicle.clear_exceptions(server or None)
-    await chronicle.shown()
+    await chronicle.flushed()
     return to("/ui/exceptions")

@@ -51,12 +51,12 @@ def _span(context: Context, since: Any) -> str:
 
 
 @pass_context
-def _said(context: Context, sentence: str) -> str:
+def _translate(context: Context, sentence: str) -> str:
     words: Words = context["words"]
-    return words.said(sentence)
+    return words.translate(sentence)
 
 
-def _blame(refusal: Refusal) -> str:
+def _field_error(refusal: Refusal) -> str:
     """What is wrong, without the name of the field that it is said beside."""
     errors = refusal.extra.get("errors")
     return str(errors[0]["message"] if errors else refusal.detail)
@@ -71,7 +71,8 @@ environment = Environment(
     extensions=["jinja2.ext.i18n"],
 )
 environment.install_gettext_callables(_gettext, _ngettext, newstyle=True)  # type: ignore[attr-defined]  # the extension's
-environment.filters.update(figures.FILTERS | {"span": _span, "said": _said, "blame": _blame, "address": format_address})
+environment.filters.update(figures.FILTERS)
+environment.filters.update(span=_span, translate=_translate, field_error=_field_error, address=format_address)
 
 
 def prepare() -> None:
@@ -131,7 +132,7 @@ async def page(request: Request, template: str, values: dict[str, Any], status: 
         "problem": None,
     }
     response = bare(request, template, common | values, status)
-    await found.chronicle.shown()
+    await found.chronicle.flushed()
     return response
 
 

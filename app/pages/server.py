@@ -9,11 +9,11 @@ from fastapi.responses import HTMLResponse, Response
 from pydantic import ValidationError
 
 from app.errors import Refusal, Unknown
-from app.loop.tasks import lines_of
+from app.loop.tasks import current_lines
 from app.pages.fields import changes, number
 from app.pages.page import PageRoute, page
 from app.pages.reader import to
-from app.pages.source import lines_of as source_lines
+from app.pages.source import coloured_lines
 from app.shapes.connections import ConnectionShape
 from app.shapes.happenings import ExceptionShape
 from app.shapes.servers import ServerShape
@@ -96,14 +96,14 @@ async def _show(
     entries = found.chronicle.entries(position("journal", earlier) or None, server.name)
     latest, older = cut("journal", entries, MOST_ENTRIES, lambda entry: entry.id)
     exceptions = found.chronicle.exceptions(server=server.name)
-    now = lines_of(server)
+    now = current_lines(server)
     spec = server.spec.model_dump(mode="json")
     values: dict[str, Any] = {
         "server": shape,
         "variant": variant,
         "variants": list(found.variants.values()),
         "file": variant.path.name,
-        "source": source_lines(variant.source),
+        "source": coloured_lines(variant.source),
         "now": {line.number: line for line in now.lines},
         "looked_at": now,
         "queue": [row for row in shapes if row.state == "waiting"],

@@ -136,7 +136,7 @@ async def serve(app: FastAPI, settings: Settings, announce: Callable[[str], None
     sockets = open_sockets(settings.host, settings.port)
     supervisor.page_at = [sock.getsockname()[:2] for sock in sockets]
     process = Process(configuration(app), supervisor)
-    with sighup.heard(upkeep.look_again, lambda: process.handle_exit(signal.SIGHUP, None)):
+    with sighup.handled(upkeep.look_again, lambda: process.handle_exit(signal.SIGHUP, None)):
         try:
             await supervisor.open()
         except BaseException:

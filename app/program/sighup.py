@@ -19,14 +19,14 @@ STANDARD = (0, 1, 2)
 
 
 @contextmanager
-def heard(look_again: Callable[[], None], end: Callable[[], None]) -> Iterator[None]:
+def handled(look_again: Callable[[], None], end: Callable[[], None]) -> Iterator[None]:
     """Within this, SIGHUP does one or the other, on the running loop; ``end`` is called once at most."""
     loop = asyncio.get_running_loop()
     terminals = [descriptor for descriptor in STANDARD if os.isatty(descriptor)]
     stays = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     ending = False
 
-    def hang_up() -> None:
+    def act() -> None:
         nonlocal ending
         if stays or not terminals or any(os.isatty(descriptor) for descriptor in terminals):
             look_again()
@@ -36,7 +36,7 @@ def heard(look_again: Callable[[], None], end: Callable[[], None]) -> Iterator[N
 
     def handle(sig: int, frame: FrameType | None) -> None:
         # In a context of its own, as in the midst of a server's turn this would be the server's doing.
-        loop.call_soon_threadsafe(hang_up, context=contextvars.Context())
+        loop.call_soon_threadsafe(act, context=contextvars.Context())
 
     before = signal.signal(signal.SIGHUP, handle)
     try:

@@ -182,7 +182,7 @@ class Run:
         with self._threads_guard:
             self._threads.pop(thread, None)
 
-    def said(self, message: str) -> None:
+    def logged(self, message: str) -> None:
         self._keeper.noted(message)
 
     def failed(self, error: BaseException, net: str) -> bool:

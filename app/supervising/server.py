@@ -20,7 +20,7 @@ from app.connections.client import Client
 from app.connections.roster import Roster
 from app.connections.tally import Tally
 from app.errors import Interrupted, NotStopped, Refusal, ShuttingDown, Unknown
-from app.history.blame import MOST_NAME, leaf, plain, said, traceback_of
+from app.history.blame import MOST_NAME, bounded, leaf, message_of, traceback_of
 from app.history.chronicle import Chronicle
 from app.kernel.traffic import Traffic
 from app.supervising.command_lock import CommandLock
@@ -327,7 +327,9 @@ class Server:
     def _crashed(self, error: BaseException) -> None:
         self._ended_as = State.CRASHED
         error = leaf(error)
-        what = said(error) if isinstance(error, Refusal) else f"{plain(type(error).__name__, MOST_NAME)}: {said(error)}"
+        what = message_of(error)
+        if not isinstance(error, Refusal):
+            what = f"{bounded(type(error).__name__, MOST_NAME)}: {what}"
         self.exit = Exit(self._around.clock.wall(), ExitReason.RAISED, what)
         self._move(Event.RAISED, f"crashed: {what}")
 

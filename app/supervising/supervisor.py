@@ -16,7 +16,7 @@ from app.errors import Invalid, NameTaken, ShuttingDown, Unknown
 from app.history.chronicle import Chronicle
 from app.history.schema import Saved, drop_server, put_server
 from app.history.store import Store
-from app.loop.ownership import adopting
+from app.loop.ownership import tracking
 from app.loop.sampler import Sampler
 from app.supervising.listening import Holder, Policy, check, listen
 from app.supervising.server import Server, Surroundings
@@ -186,7 +186,7 @@ class Supervisor:
         self._opened = True
         self.chronicle.remember(kept)
         self.roster.boot = kept.boots
-        self._undo.enter_context(adopting(asyncio.get_running_loop()))
+        self._undo.enter_context(tracking(asyncio.get_running_loop()))
         self.sampler.start(self._threads_cpu)
         self._undo.callback(self.sampler.stop)
         for one in kept.servers:

@@ -20,7 +20,7 @@ from typing import Any
 from app.terminals.frames import HEAD, head
 from app.terminals.page_end import PageEnd
 from app.terminals.server_end import INBOX, ServerEnd
-from app.terminals.subprotocol import MAKES_NO_SENSE, Code, Verdict, heard, said
+from app.terminals.subprotocol import INVALID_MESSAGE, Code, Verdict, decode, encode
 
 CAP = CREDIT = MOST_UNSENT = 262_144
 MOST_AHEAD = 16 * 1_048_576
@@ -83,7 +83,7 @@ class Bridge:
         if self._server is not None:
             self._server.close()
 
-    # What the page does (``page_end.Taker``)
+    # What the page does (``page_end.PageListener``)
 
     def take(self, data: bytes) -> None:
         self._stirred = True
@@ -97,7 +97,7 @@ class Bridge:
             self.take(text.encode())
             return
         self._stirred = True
-        match heard(text):
+        match decode(text):
             case int(count):
                 self._credit(count)
             case "eof":
@@ -107,7 +107,7 @@ class Bridge:
                 if self._server_ended:
                     self._close(Code.DONE, "Both ends are done.")
             case None:
-                self._say("error", message=MAKES_NO_SENSE)
+                self._say("error", message=INVALID_MESSAGE)
 
     def drained(self) -> None:
         self._flush()
@@ -124,7 +124,7 @@ class Bridge:
         self._gone, self.stalled = True, stalled
         self._consider_end()
 
-    # What the server does (``server_end.Taker``)
+    # What the server does (``server_end.ServerListener``)
 
     def came(self, count: int) -> None:
         page = self.page
@@ -180,7 +180,7 @@ class Bridge:
 
     def _say(self, what: str, **more: Any) -> None:
         if self._v1:
-            self.page.say(said(what, **more))
+            self.page.say(encode(what, **more))
 
     def _credit(self, count: int) -> None:
         if count > self._outstanding:

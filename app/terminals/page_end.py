@@ -4,9 +4,9 @@ The handshake is uvicorn's. After it, the connection is handed over (``DIRECT``)
 a message comes by a call straight from where it was read, and goes by a write straight to the transport. No task, queue
 or future lies in its path. What is no binary message in one frame goes through ``websockets``' own protocol object.
 
-While the transport holds a byte that the kernel did not take, the page is ``full``: it is up to the taker to hold back.
-How long one waits for a page is in ``patience``. That it is there at all shows in TCP: a ping goes out now and then,
-which also keeps proxies from taking the connection for dead, and must be acknowledged in time (tcp(7),
+While the transport holds a byte that the kernel did not take, the page is ``full``: the listener must hold back.
+``stall_timeout`` says how long a page may take nothing. That it is there at all shows in TCP: a ping goes out now and
+then, which also keeps proxies from taking the connection for dead, and must be acknowledged in time (tcp(7),
 TCP_USER_TIMEOUT). No pong is waited for: a page whose server reads nothing is not read from, and its pong would lie
 behind what waits.
 """
@@ -26,7 +26,7 @@ from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
 from app.terminals.frames import Cutter, head
-from app.terminals.stall_timeout import Patience
+from app.terminals.stall_timeout import StallTimeout
 
 log = logging.getLogger("echodeck.terminal")
 
@@ -42,7 +42,7 @@ _INBOX = bytearray(262_144)
 _INBOX_VIEW = memoryview(_INBOX)
 
 
-class Taker(Protocol):
+class PageListener(Protocol):
     """Who is told what the page does."""
 
     def take(self, data: bytes) -> None:
@@ -61,7 +61,7 @@ class Taker(Protocol):
         """The connection has ended; ``stalled``: because the page took nothing."""
 
 
-HandOver = Callable[[Taker], "PageEnd"]
+HandOver = Callable[[PageListener], "PageEnd"]
 
 
 class PageEnd(asyncio.BufferedProtocol):
@@ -69,15 +69,15 @@ class PageEnd(asyncio.BufferedProtocol):
         self,
         transport: asyncio.Transport,
         websocket: ServerProtocol,
-        taker: Taker,
+        listener: PageListener,
         lost: Callable[[Exception | None], None],
     ) -> None:
         self.full = False
         self._transport = transport
         self._websocket = websocket
-        self._taker = taker
+        self._listener = listener
         self._lost = lost
-        self._cutter = Cutter(taker.take, self._frame)
+        self._cutter = Cutter(listener.take, self._frame)
         self._text: list[bytes] | None = None  # parts of a text message of which more is to come
         self._open = True  # neither side has said the end
         self._deaf = False
@@ -87,7 +87,7 @@ class PageEnd(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._ping = self._loop.call_later(SECONDS_BETWEEN_PINGS, self._send_ping)
         self._socket: socket.socket = transport.get_extra_info("socket")
-        self._patience = Patience(transport, lambda: self.full, self._drop)
+        self._stall_timeout = StallTimeout(transport, lambda: self.full, self._drop)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SECONDS_TO_ACKNOWLEDGE * 1000)
         transport.set_write_buffer_limits(high=0)
@@ -116,12 +116,12 @@ class PageEnd(asyncio.BufferedProtocol):
             self._open = False
             self._websocket.send_close(code, reason)
             self._answer()
-            self._patience.begin(ending=True)
+            self._stall_timeout.begin(ending=True)
 
     def fail(self, code: int, reason: str) -> None:
         """Tell the page the end, and take nothing from it any more."""
         self._websocket.fail(code, reason)
-        self._patience.begin(ending=True)
+        self._stall_timeout.begin(ending=True)
         self._hear_no_more()
         self._answer()
 
@@ -161,22 +161,22 @@ class PageEnd(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         self.full = True
-        self._patience.begin()
+        self._stall_timeout.begin()
 
     def resume_writing(self) -> None:
         self.full = False
         self._choked = False
         self._regulate()
-        self._taker.drained()
+        self._listener.drained()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None:
             self._read_the_rest()
         self._ping.cancel()
-        self._patience.end()
+        self._stall_timeout.end()
         self._lost(exc)
         self._hear_no_more()
-        self._taker.gone(self._stalled)
+        self._listener.gone(self._stalled)
 
     # How
 
@@ -195,7 +195,7 @@ class PageEnd(asyncio.BufferedProtocol):
                 self._event(event)
         self._answer()
         if websocket.parser_exc is not None:  # it was told so, and reads that before it leaves
-            self._patience.begin(ending=True)
+            self._stall_timeout.begin(ending=True)
             self._hear_no_more()
         return not self._deaf
 
@@ -204,7 +204,7 @@ class PageEnd(asyncio.BufferedProtocol):
         if opcode is Opcode.CLOSE:
             self._hear_no_more()
         elif opcode is Opcode.BINARY or (opcode is Opcode.CONT and self._text is None):
-            self._taker.take(data)
+            self._listener.take(data)
         elif opcode in {Opcode.TEXT, Opcode.CONT}:
             parts = [*(self._text or ()), data]
             self._text = None if frame.fin else parts
@@ -217,13 +217,13 @@ class PageEnd(asyncio.BufferedProtocol):
         except UnicodeDecodeError:
             self.fail(CloseCode.INVALID_DATA, "A text message that is not UTF-8.")
         else:
-            self._taker.hear(text)
+            self._listener.hear(text)
 
     def _hear_no_more(self) -> None:
         self._open = False
         if not self._deaf:
             self._deaf = True
-            self._taker.left()
+            self._listener.left()
 
     def _answer(self) -> None:
         """Send what ``websockets`` has to say."""

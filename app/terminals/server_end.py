@@ -30,7 +30,7 @@ MOST_LOOKS = 6
 """The page has left: so often may the server be seen to take nothing of the rest, or to send on after it took all."""
 
 
-class Taker(Protocol):
+class ServerListener(Protocol):
     """Who is told what the server does."""
 
     def came(self, count: int) -> None:
@@ -52,10 +52,10 @@ class Taker(Protocol):
 class ServerEnd:
     """Reads ``room`` bytes at a time, which its taker sets; while that is 0 nothing is read."""
 
-    def __init__(self, sock: socket.socket, taker: Taker) -> None:
+    def __init__(self, sock: socket.socket, listener: ServerListener) -> None:
         self.room = PIECE
         self._socket = sock
-        self._taker = taker
+        self._listener = listener
         self._unsent = bytearray()
         self._finishing = False  # after what is unsent comes FIN
         self._finished = False
@@ -100,7 +100,7 @@ class ServerEnd:
             return
         if self._unsent:
             self._unsent += data
-            self._taker.unsent_changed()
+            self._listener.unsent_changed()
             return
         try:
             sent = self._socket.send(data)
@@ -112,7 +112,7 @@ class ServerEnd:
         if sent < len(data):
             self._unsent += memoryview(data)[sent:]
             self._loop.add_writer(self._socket, self._writable)
-            self._taker.unsent_changed()
+            self._listener.unsent_changed()
         if self._ended and self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             self._break()  # nobody reads any more, and would notice
 
@@ -148,7 +148,7 @@ class ServerEnd:
         self._loop.remove_writer(self._socket)
         self._socket.close()
         self._ended = self._broken = self._leaving = True
-        self._taker.closed()
+        self._listener.closed()
 
     # How
 
@@ -166,10 +166,10 @@ class ServerEnd:
             self._moved += count
         else:
             try:
-                self._taker.came(count)
+                self._listener.came(count)
             except Exception:
                 log.exception("a terminal failed")
-                self._taker.failed()
+                self._listener.failed()
 
     def _writable(self) -> None:
         try:
@@ -185,7 +185,7 @@ class ServerEnd:
             self._loop.remove_writer(self._socket)
             if self._finishing:
                 self._finish()
-        self._taker.unsent_changed()
+        self._listener.unsent_changed()
         if self._leaving and self._ended and not self._unsent:
             self.close()
 
@@ -199,7 +199,7 @@ class ServerEnd:
         self._broken = True
         self._unsent.clear()
         self._loop.remove_writer(self._socket)
-        self._taker.unsent_changed()
+        self._listener.unsent_changed()
         if self._ended:
             self._end(reset=True)
 
@@ -210,7 +210,7 @@ class ServerEnd:
         if self._leaving and (self._broken or not self._unsent):
             self.close()
         else:
-            self._taker.ended(reset)
+            self._listener.ended(reset)
 
     def _watch(self) -> None:
         self._moved_before = self._moved

@@ -20,7 +20,7 @@ MOST_LOOKS = 6
 """At a page that was told the end; until then it may take, or send on, all the same."""
 
 
-class Patience:
+class StallTimeout:
     """Calls ``drop`` when it has come to its end; ``waits`` says whether anything still waits for the page."""
 
     def __init__(self, transport: asyncio.Transport, waits: Callable[[], bool], drop: Callable[[], None]) -> None:

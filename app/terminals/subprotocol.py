@@ -19,7 +19,7 @@ RAW = "binary"
 MOST_CHARACTERS = 4096
 """Of a text message from the page."""
 
-MAKES_NO_SENSE = 'A text message is {"type":"credit","bytes":N}, with N above 0, or {"type":"eof"}.'
+INVALID_MESSAGE = 'A text message is {"type":"credit","bytes":N}, with N above 0, or {"type":"eof"}.'
 
 
 class Code(IntEnum):
@@ -39,11 +39,11 @@ class Code(IntEnum):
 Verdict = tuple[Code, str]
 
 
-def said(what: str, **more: Any) -> str:
+def encode(what: str, **more: Any) -> str:
     return json.dumps({"type": what, **more})
 
 
-def heard(text: str) -> int | Literal["eof"] | None:
+def decode(text: str) -> int | Literal["eof"] | None:
     """Bytes of credit, or the end; None if it makes no sense."""
     if len(text) > MOST_CHARACTERS:
         return None

@@ -89,7 +89,7 @@ class Watch:
         if polls or happened:
             puts += self._servers()
         if happened:
-            await chronicle.shown()
+            await chronicle.flushed()
         for put in puts:
             put()
         await self._arrivals()

@@ -14,7 +14,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.http11 import Request
 
 from app.kernel import descriptors
-from app.terminals.page_end import DIRECT, PageEnd, Taker
+from app.terminals.page_end import DIRECT, PageEnd, PageListener
 from app.web.streams import DROP
 
 MOST_HEAD = 65_536
@@ -34,7 +34,7 @@ class BoundedHttp(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._head: int | None = 0  # bytes so far; None between requests and within a body
-        self._patience: asyncio.TimerHandle | None = None
+        self._head_timeout: asyncio.TimerHandle | None = None
         self._abort: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn declares it
@@ -80,13 +80,13 @@ class BoundedHttp(HttpToolsProtocol):
     def _await_head(self) -> None:
         self._head = 0
         loop = asyncio.get_running_loop()
-        self._patience = loop.call_later(SECONDS_FOR_HEAD, lambda: self.transport.abort())
+        self._head_timeout = loop.call_later(SECONDS_FOR_HEAD, lambda: self.transport.abort())
 
     def _have_head(self) -> None:
         self._head = None
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+        if self._head_timeout is not None:
+            self._head_timeout.cancel()
+            self._head_timeout = None
 
 
 class DirectWebSocket(WebSocketsSansIOProtocol):
@@ -104,10 +104,10 @@ class DirectWebSocket(WebSocketsSansIOProtocol):
         if self.close_sent:
             self.handshake_complete = True  # a denial completes it too; else uvicorn logs an error
 
-    def hand_over(self, taker: Taker) -> PageEnd:
+    def hand_over(self, listener: PageListener) -> PageEnd:
         """From here on, what the page sends is the taker's. To be called right after the accept."""
         self.stop_keepalive()
-        self._page = PageEnd(self.transport, self.conn, taker, super().connection_lost)
+        self._page = PageEnd(self.transport, self.conn, listener, super().connection_lost)
         return self._page
 
     def shutdown(self) -> None:

@@ -36,7 +36,7 @@ class Words:
         self._messages = messages
         self._sentences = [(_pattern(english), other) for english, other in _most_literal_first(sentences)]
         self.table: dict[str, Any] = {"messages": dict(messages), "sentences": _most_literal_first(sentences)}
-        """For the page's scripts, which do the same as ``gettext`` and ``said``."""
+        """For the page's scripts, which do the same as ``gettext`` and ``translate``."""
 
     def gettext(self, message: str) -> str:
         if self.language == MARKED:
@@ -50,13 +50,13 @@ class Words:
         return self.gettext(one)
 
     @lru_cache(maxsize=2000)  # noqa: B019  # as many objects as there are languages, which live as long as the app
-    def said(self, sentence: str) -> str:
+    def translate(self, sentence: str) -> str:
         """What the app said, in this language; as it was where the catalogue has no such sentence."""
         if self.language == MARKED:
             return f"⟦{sentence}⟧"
         for pattern, other in self._sentences:
             if found := pattern.fullmatch(sentence):
-                return re.sub(r"\{(\d)\}", lambda place: self.said(found.group(int(place[1]) + 1)), other)
+                return re.sub(r"\{(\d)\}", lambda place: self.translate(found.group(int(place[1]) + 1)), other)
         return sentence
 
 

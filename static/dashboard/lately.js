@@ -1,7 +1,7 @@
 // What happened lately, the newest first.
 import {tellTimes} from "../figures.js";
 import {html, render, repeat} from "../lit.js";
-import {said} from "../words.js";
+import {translate} from "../words.js";
 
 const MOST = 12;
 
@@ -18,4 +18,4 @@ export function followLately(main, feed) {
   });
 }
 
-const line = (entry) => html`<li><time datetime=${entry.at} data-since="ago"></time> <a href="/ui/servers/${entry.server}" translate="no">${entry.server}</a> <span>${said(entry.what)}</span></li>`;
+const line = (entry) => html`<li><time datetime=${entry.at} data-since="ago"></time> <a href="/ui/servers/${entry.server}" translate="no">${entry.server}</a> <span>${translate(entry.what)}</span></li>`;

@@ -1,6 +1,6 @@
 // The form that starts a server: tells what each variant teaches, and what is wrong with a field beside that field.
 import {busyWhile} from "../actions.js";
-import {blame, forgive, valueOf} from "../fields.js";
+import {clearFieldErrors, showFieldError, valueOf} from "../fields.js";
 import {html, render} from "../lit.js";
 import {call} from "../rest.js";
 
@@ -14,7 +14,7 @@ export function followStartForm(form) {
   };
   const send = (event) => {
     event.preventDefault();
-    forgive(form);
+    clearFieldErrors(form);
     busyWhile(event.submitter, start(form));
   };
   variant.addEventListener("change", tell);
@@ -29,7 +29,7 @@ async function start(form) {
     form.elements.port.value = form.elements.name.value = "";
     return server;
   } catch (problem) {
-    if (!blame(form, problem)) throw problem;
+    if (!showFieldError(form, problem)) throw problem;
   }
 }
 

@@ -1,7 +1,7 @@
 // A server as a row of the dashboard; templates/rooms.html paints the same first.
 import {grouped, percent, size} from "../figures.js";
 import {html, nothing} from "../lit.js";
-import {_, n_, said} from "../words.js";
+import {_, n_, translate} from "../words.js";
 import {door} from "./door.js";
 
 export const ALIVE = new Set(["running", "starting", "stopping", "backoff"]);
@@ -54,7 +54,7 @@ function trace(server, exception) {
   return html`<p class="trace">
     ${server.exceptions ? html`<a class="trouble" href="/ui/exceptions?server=${server.name}">⚠ ${n_("%(n)s exception", "%(n)s exceptions", server.exceptions, {n: grouped(server.exceptions)})}</a>` : nothing}
     ${server.exceptions && exception ? cause(exception) : nothing}
-    ${ended ? html`<span>${said(server.exit.message)}</span>` : nothing}
+    ${ended ? html`<span>${translate(server.exit.message)}</span>` : nothing}
     ${server.restarts ? html`<span>${n_("restarted once", "restarted %(n)s times", server.restarts)}</span>` : nothing}
   </p>`;
 }

@@ -1,6 +1,6 @@
 // The buttons at the head: those of any room, and a stop that lets the clients inside finish.
 import {act, busyWhile} from "../actions.js";
-import {blame, forgive} from "../fields.js";
+import {clearFieldErrors, showFieldError} from "../fields.js";
 import {html, render} from "../lit.js";
 import {call, serverPath} from "../rest.js";
 import {ALIVE} from "../rooms/row.js";
@@ -11,7 +11,7 @@ export function followCommands(place, feed, name) {
   if (!form) return () => {};
   const send = (event) => {
     event.preventDefault();
-    forgive(form);
+    clearFieldErrors(form);
     busyWhile(event.submitter, command(form, name, event.submitter.value));
   };
   form.addEventListener("submit", send);
@@ -39,7 +39,7 @@ async function command(form, name, action) {
   try {
     return await call("POST", `${serverPath(name, "stop")}?${new URLSearchParams({drain})}`);
   } catch (problem) {
-    if (!blame(form, problem)) throw problem;
+    if (!showFieldError(form, problem)) throw problem;
   }
 }
 

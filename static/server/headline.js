@@ -2,7 +2,7 @@
 import {grouped, percent, size, tellTimes} from "../figures.js";
 import {html, nothing, render} from "../lit.js";
 import {address, STATES} from "../rooms/row.js";
-import {_, n_, said} from "../words.js";
+import {_, n_, translate} from "../words.js";
 
 export function followHeadline(place, feed, name) {
   const state = place.querySelector("#now-state");
@@ -24,7 +24,7 @@ export function followHeadline(place, feed, name) {
 }
 
 const status = (server) => html`<p class="status"><span class="lamp" aria-hidden="true"></span><b>${STATES[server.state]}</b> <time datetime=${server.since} data-since></time> <span class="address" translate="no">${address(server)}</span></p>
-  <p class="aside">${server.task ? html`${_("task")} <a href="/ui/loop?server=${server.name}#tasks" translate="no">${server.task}</a>` : server.exit ? said(server.exit.message) : _("never ran")}${server.restarts ? html` · <a href="#timeline">${n_("restarted once", "restarted %(n)s times", server.restarts)}</a>` : nothing}</p>`;
+  <p class="aside">${server.task ? html`${_("task")} <a href="/ui/loop?server=${server.name}#tasks" translate="no">${server.task}</a>` : server.exit ? translate(server.exit.message) : _("never ran")}${server.restarts ? html` · <a href="#timeline">${n_("restarted once", "restarted %(n)s times", server.restarts)}</a>` : nothing}</p>`;
 
 const figures = (server, loop) => html`
   ${figure(_("waiting"), grouped(server.connections.waiting), "#door")}

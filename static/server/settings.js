@@ -1,6 +1,6 @@
 // The form of settings: only what was changed is sent; what changes elsewhere shows, unless somebody is at it here.
 import {busyWhile} from "../actions.js";
-import {blame, forgive, valueOf} from "../fields.js";
+import {clearFieldErrors, showFieldError, valueOf} from "../fields.js";
 import {go} from "../navigation.js";
 import {call, serverPath} from "../rest.js";
 import {_} from "../words.js";
@@ -19,7 +19,7 @@ export function followSettings(place, feed, name) {
 
   const send = (event) => {
     event.preventDefault();
-    forgive(form);
+    clearFieldErrors(form);
     changed.textContent = "";
     busyWhile(event.submitter, change());
   };
@@ -49,7 +49,7 @@ export function followSettings(place, feed, name) {
       take(spec);
       changed.textContent = _("Changed.");
     } catch (problem) {
-      if (!blame(form, problem)) throw problem;
+      if (!showFieldError(form, problem)) throw problem;
     }
   }
 

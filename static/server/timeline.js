@@ -3,7 +3,7 @@ import {Records} from "../exceptions/records.js";
 import {tellTimes} from "../figures.js";
 import {html, nothing, render, repeat} from "../lit.js";
 import {tellProblem} from "../notices.js";
-import {_, said} from "../words.js";
+import {_, translate} from "../words.js";
 import {eased} from "./eased.js";
 
 const AT_ONCE = 30;
@@ -39,4 +39,4 @@ export function timeline(place, feed, name) {
   };
 }
 
-const line = (entry) => html`<li><time datetime=${entry.at} data-since="ago"></time> <span>${said(entry.what)}</span></li>`;
+const line = (entry) => html`<li><time datetime=${entry.at} data-since="ago"></time> <span>${translate(entry.what)}</span></li>`;

@@ -1,5 +1,5 @@
 // How a terminal ends, in words: what happened, and what to do. By the codes of app/terminals/bridge.py.
-import {_, said} from "../words.js";
+import {_, translate} from "../words.js";
 
 export const CODE = {done: 1000, tooBig: 1009, bug: 1011, appStops: 1012, tooMany: 1013, refused: 4000, timedOut: 4001, stopped: 4002, reset: 4003, idle: 4004, overdrawn: 4005};
 
@@ -19,7 +19,7 @@ export function ending({code, reason, server, serverEndedFirst}) {
     case CODE.appStops:
       return {what: _("closed: the app is stopping")};
     case CODE.tooMany:
-      return {what: _("not opened: too many terminals"), advise: reason ? said(reason) : _("Close one, then reconnect."), trouble: true};
+      return {what: _("not opened: too many terminals"), advise: reason ? translate(reason) : _("Close one, then reconnect."), trouble: true};
     case CODE.refused:
       return {what: _("refused: nobody listens there"), advise: _("Start %(server)s, then reconnect.", {server}), trouble: true, needsStart: true};
     case CODE.timedOut:
@@ -35,6 +35,6 @@ export function ending({code, reason, server, serverEndedFirst}) {
     case LOST:
       return {what: _("the connection to the app was lost"), trouble: true};
     default:
-      return {what: _("closed with the code %(code)s", {code}), advise: reason ? said(reason) : "", trouble: true};
+      return {what: _("closed with the code %(code)s", {code}), advise: reason ? translate(reason) : "", trouble: true};
   }
 }
