@@ -37,9 +37,10 @@ lock: $(VENV)/installed-dev
 	$(LOCKING) --upgrade pyproject.toml --group build --group dev --constraint requirements.txt \
 		--constraint requirements-build.txt --output-file requirements-dev.txt
 
-# The catalogues of the interface's languages, brought up to date with the code.
+# The catalogues of the interface's languages and README's tables, brought up to date with the code.
 words: $(VENV)/installed-dev
 	$(BIN)/python -m tests.catalogue
+	$(BIN)/python -m tests.readme_tables
 
 # README's picture of the page.
 picture: tools

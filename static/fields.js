@@ -1,15 +1,24 @@
-// Forms of settings: what their fields say, and what is wrong with one of them, beside it.
+// Forms of settings: what an input says, by what the template wrote at it, and what is wrong with it, beside it.
 
-const WHOLE = new Set(["port", "backlog", "max_connections", "recv_size", "max_buffer"]);
-const DECIMAL = new Set(["idle_timeout"]);
+const NUMBERS = {whole: /^-?\d{1,15}$/, decimal: /^-?\d{1,15}(\.\d{1,9})?$/};
 
-/** What a field says, as the app wants it; what is no number goes as it stands, so that the app can say what is wrong. */
-export function valueOf(field, text) {
-  if (field === "nodelay") return text === "True";
-  if (WHOLE.has(field)) return /^-?\d{1,15}$/.test(text) ? Number(text) : text;
-  if (DECIMAL.has(field)) return /^-?\d{1,15}(\.\d{1,9})?$/.test(text) ? Number(text) : text;
-  return text;
+/**
+ * What an input says, as the app wants it: null where it is empty and may be. What is no number goes as it stands, so that
+ * the app can say what is wrong.
+ */
+export function valueOf(input) {
+  const text = input.value.trim();
+  const {kind} = input.dataset;
+  if (text === "" && "nullable" in input.dataset) return null;
+  if (kind === "flag") return text === "True";
+  return NUMBERS[kind]?.test(text) ? Number(text) : text;
 }
+
+/** The reverse: a value of the app's as an input has it. */
+export const textOf = (value) => (value === null ? "" : value === true ? "True" : value === false ? "False" : String(value));
+
+/** The inputs of a form that are settings. */
+export const settingsOf = (form) => [...form.elements].filter((input) => "kind" in input.dataset);
 
 /** Say what is wrong with a field; false if the form has none that the problem names. */
 export function showFieldError(form, problem) {

@@ -20,7 +20,7 @@ from babel.messages.pofile import read_po, write_po
 
 from app.errors import refusals
 from app.supervising.lifecycle import State
-from app.supervising.spec import PATTERNS
+from app.supervising.spec import PATTERNS, SETTINGS
 from app.web.problems import NO_NUMBER, NO_WHOLE_NUMBER
 from app.web.words import LANGUAGES, LOCALE, SENTENCE
 from servers import discover
@@ -50,7 +50,7 @@ FOREIGN = [
     "Field required",
     NO_WHOLE_NUMBER,
     NO_NUMBER,
-    *PATTERNS.values(),
+    *(f"Give {pattern}." for pattern in PATTERNS.values()),
     "Input should be a valid string",
     "Input should be a valid boolean",
     "Input should be greater than or equal to {0}",
@@ -82,6 +82,11 @@ def wanted() -> Catalog:
     for variant in discover().values():
         for text in (variant.title, variant.lesson):
             catalogue.add(text, None, [(f"servers/{variant.path.name}", 1)])
+    for declared in SETTINGS.values():
+        setting = declared.setting
+        for text in (setting.label, setting.unit, setting.empty, *setting.choices.values()):
+            if text:
+                catalogue.add(text, None, [("app/supervising/spec.py", 1)])
     for file, line, sentence in _sentences():
         catalogue.add(sentence, None, [(file, line)], context=SENTENCE)
     return catalogue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import json
 import re
 import sys
@@ -14,7 +15,8 @@ from pathlib import Path
 import pytest
 
 import servers
-from servers import Variant
+from app.supervising.spec import SETTINGS
+from servers import Options, Variant
 from tests.conftest import VARIANTS
 
 ROOT = Path(__file__).parent.parent
@@ -123,6 +125,12 @@ def test_no_file_of_the_app_is_in_a_circle_of_imports() -> None:
     graph = {name: app_imports(path, known) & known.keys() - {name} for name, path in known.items()}
     order = TopologicalSorter(graph)
     order.prepare()  # raises CycleError, which names the circle
+
+
+def test_what_a_variant_reads_is_a_setting_with_the_same_default() -> None:
+    assert {option.name: option.default for option in dataclasses.fields(Options)} == {
+        option.name: SETTINGS[option.name].default for option in dataclasses.fields(Options)
+    }
 
 
 def test_a_new_file_is_a_new_variant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

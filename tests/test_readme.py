@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.supervising.spec import ServerSpec
 from tests.conftest import Program
+from tests.readme_tables import brought_up_to_date
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -177,12 +177,8 @@ def test_the_options_are_those_of_the_program() -> None:
         assert option in said or option == "--help", option
 
 
-def test_the_fields_are_those_of_a_spec() -> None:
-    table = README.partition("`POST /servers` takes:")[2].partition("It answers once")[0]
-    told = {
-        name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1] if "|" in row else "")
-    }
-    assert told == set(ServerSpec.model_fields)
+def test_the_tables_are_those_of_the_code() -> None:
+    assert brought_up_to_date(README) == README, "make words"
 
 
 def test_the_files_that_are_named_exist() -> None:

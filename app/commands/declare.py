@@ -20,10 +20,10 @@ from app.console.reach import Reach, asks
 from app.console.tables import out, plain
 from app.declaring import declared, plan
 from app.declaring.declared import Undeclarable
-from app.declaring.plan import PLACE, Course, Kind, Plan, Present, Step
+from app.declaring.plan import Course, Kind, Plan, Present, Step
 from app.program.exit_codes import REFUSED, SENSELESS, complain, fail
 from app.supervising.lifecycle import State
-from app.supervising.spec import ServerSpec
+from app.supervising.spec import PLACE, SETTINGS, ServerSpec
 
 cli = typer.Typer()
 
@@ -233,7 +233,7 @@ def _described(spec: ServerSpec) -> str:
     settings = [
         f"{name} {_value(getattr(spec, name))}"
         for name in plan.FIELDS
-        if name not in PLACE and getattr(spec, name) != ServerSpec.model_fields[name].default
+        if name not in PLACE and getattr(spec, name) != SETTINGS[name].default
     ]
     return ", ".join([f"{spec.variant} on {spec.host} port {spec.port or 'that is free'}", *settings])
 

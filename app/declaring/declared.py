@@ -20,17 +20,11 @@ import tomli_w
 from pydantic import ValidationError
 
 from app.declaring.plan import FIELDS, Present, collide
-from app.supervising.spec import ServerSpec
+from app.supervising.spec import PATTERNS, SETTINGS, ServerSpec
 
 MOST_BYTES = 8 * 1024 * 1024
 
 _HEADER = re.compile(r"^[ \t]*\[\[[ \t]*server[ \t]*\]\]", re.MULTILINE)
-
-_RIGHT = {
-    "name": "should be 1 to 63 letters, digits, '.', '_' or '-', beginning with a letter or digit",
-    "host": "should be an address or a name of the app's machine",
-}
-"""In the place of a pattern."""
 
 
 class Undeclarable(Exception):
@@ -84,9 +78,8 @@ def declaration(server: Present) -> dict[str, Any]:
     entry: dict[str, Any] = {"variant": spec.variant, "port": spec.port, "name": server.name}
     if server.desired == "stopped":
         entry["start"] = False
-    defaults = ServerSpec.model_fields
     for name, value in spec.model_dump(mode="json").items():
-        if name in FIELDS and name not in entry and value != defaults[name].default:
+        if name in FIELDS and name not in entry and value != SETTINGS[name].default:
             entry[name] = int(value) if isinstance(value, float) and value.is_integer() else value
     return entry
 
@@ -136,11 +129,11 @@ def _explained(error: Any) -> str:
         case "missing":
             return f"{name} is missing"
         case "extra_forbidden":
-            known = list(ServerSpec.model_fields)
+            known = list(SETTINGS)
             near = difflib.get_close_matches(name, known, 1)
             return f"{name}: there is no such field; " + (f"{near[0]}?" if near else f"there are {', '.join(known)}")
-        case "string_pattern_mismatch" if name in _RIGHT:
-            said = _RIGHT[name]
+        case "string_pattern_mismatch":
+            said = f"should be {PATTERNS[error['ctx']['pattern']]}"
         case _:
             said = re.sub("^(Input|String|Value error,) ?", "", error["msg"])
     return f"{name} = {_shown(error['input'])} {said}"

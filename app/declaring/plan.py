@@ -16,12 +16,9 @@ from enum import StrEnum
 from typing import Any
 
 from app.supervising.lifecycle import AT_REST, State
-from app.supervising.spec import ServerSpec
+from app.supervising.spec import PLACE, Limits, ServerSpec
 
-PLACE = ("variant", "host", "port")
-"""Fields that change only while nothing runs."""
-
-FIELDS = (*PLACE, *(name for name in ServerSpec.model_fields if name not in {*PLACE, "name", "start"}))
+FIELDS = (*PLACE, *Limits.model_fields)
 """What can differ between a server and its declaration; whether it runs is another matter."""
 
 
@@ -155,6 +152,12 @@ def make(declared: Sequence[ServerSpec], present: Iterable[Present], remove: Col
     for one in there.values():
         if one.runs:
             holders.setdefault(one.spec.port, []).append(one)
+    for name, spec in wanted.items():
+        if spec.start and _wants_start(there.get(name), (Kind.STOP, name) in steps):
+            for other in holders.get(spec.port, []):
+                ends = other.state is State.STOPPING and other.name in wanted and other.name != name
+                if ends and collide(other.spec, spec):
+                    steps.setdefault((Kind.STOP, other.name), Step(Kind.STOP, other.name, why="to free its port"))
     for name, spec in wanted.items():
         if spec.start and _wants_start(there.get(name), (Kind.STOP, name) in steps):
             needs, why = _before_start(there.get(name), spec, holders.get(spec.port, []), steps)

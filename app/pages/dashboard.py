@@ -9,22 +9,19 @@ from fastapi.responses import HTMLResponse, Response
 from pydantic import ValidationError
 
 from app.errors import Refusal, Unknown
-from app.pages.fields import changes
+from app.pages.fields import STARTING, changes, defaults
 from app.pages.page import PageRoute, page
 from app.pages.reader import to
 from app.shapes.happenings import ExceptionShape
 from app.shapes.servers import ServerShape
-from app.supervising.spec import Limits, ServerSpec
+from app.supervising.spec import ServerSpec
 from app.web.context import supervisor
 from app.web.problems import explain
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=PageRoute)
 
-DEFAULTS = {"variant": "asyncio", "port": "", "name": "", "host": "127.0.0.1"} | {
-    name: "" if field.default is None else str(getattr(field.default, "value", field.default))
-    for name, field in Limits.model_fields.items()
-}
-"""The form's fields, as text."""
+DEFAULTS = defaults() | {"variant": "asyncio"}
+"""The start form's fields, as text."""
 
 LATEST = 12
 PAINTED, IN_SHORT = 60, 60
@@ -96,7 +93,8 @@ async def dashboard(
         "exceptions": _latest_exceptions(request),
         "problem": problem,
         "form": DEFAULTS | (form or {}),
-        "defaults": DEFAULTS,
+        "starting": STARTING,
+        "changed": any((form or DEFAULTS)[name] != DEFAULTS[name] for name in STARTING),
     }
     return await page(request, "dashboard.html", values, status)
 

@@ -16,8 +16,10 @@ from jinja2.runtime import Context
 from app.addresses import format_address
 from app.clock import Clock
 from app.errors import Refusal
+from app.pages.fields import size
 from app.shapes.loop import LoopNow
 from app.supervising.lifecycle import State
+from app.supervising.spec import SETTINGS
 from app.web import figures
 from app.web.context import supervisor
 from app.web.security import Role, Rules
@@ -72,7 +74,10 @@ environment = Environment(
 )
 environment.install_gettext_callables(_gettext, _ngettext, newstyle=True)  # type: ignore[attr-defined]  # the extension's
 environment.filters.update(figures.FILTERS)
-environment.filters.update(span=_span, translate=_translate, field_error=_field_error, address=format_address)
+environment.globals["setting_declarations"] = SETTINGS
+environment.filters.update(
+    input_size=size, span=_span, translate=_translate, field_error=_field_error, address=format_address
+)
 
 
 def prepare() -> None:

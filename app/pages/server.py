@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from app.errors import Refusal, Unknown
 from app.loop.tasks import current_lines
-from app.pages.fields import changes, number
+from app.pages.fields import as_text, changes, number
 from app.pages.page import PageRoute, page
 from app.pages.reader import to
 from app.pages.source import coloured_lines
@@ -19,18 +19,15 @@ from app.shapes.happenings import ExceptionShape
 from app.shapes.servers import ServerShape
 from app.supervising.lifecycle import AT_REST
 from app.supervising.server import Server
-from app.supervising.spec import Limits, ServerPatch
+from app.supervising.spec import PLACE, Limits, ServerPatch
 from app.web.context import supervisor
 from app.web.paging import cut, position
 from app.web.problems import explain
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=PageRoute)
 
-SETTINGS = ("restart", "max_connections", "idle_timeout", "backlog", "recv_size", "max_buffer", "nodelay")
-PLACE = ("variant", "host", "port")
+FIELDS = (*PLACE, *Limits.model_fields)
 MOST_CONNECTIONS, MOST_EXCEPTIONS, MOST_ENTRIES = 100, 20, 30
-
-assert set(SETTINGS) == set(Limits.model_fields)
 
 
 @router.get("/ui/servers/{name}")
@@ -44,7 +41,7 @@ async def show_server(
 async def change(request: Request, name: str) -> Response:
     server = supervisor(request).server(name)
     data = await request.form()
-    form = {field: str(data[field]).strip() for field in (*PLACE, *SETTINGS) if field in data}
+    form = {field: str(data[field]).strip() for field in FIELDS if field in data}
     try:
         await supervisor(request).change(name, ServerPatch.model_validate(changes(form)))
     except ValidationError as error:
@@ -97,7 +94,6 @@ async def _show(
     latest, older = cut("journal", entries, MOST_ENTRIES, lambda entry: entry.id)
     exceptions = found.chronicle.exceptions(server=server.name)
     now = current_lines(server)
-    spec = server.spec.model_dump(mode="json")
     values: dict[str, Any] = {
         "server": shape,
         "variant": variant,
@@ -114,8 +110,9 @@ async def _show(
         "older": older,
         "earlier": earlier is not None,
         "at_rest": server.state in AT_REST,
-        "settings": {name: "" if spec[name] is None else str(spec[name]) for name in (*PLACE, *SETTINGS)}
-        | (form or {}),
+        "limits": list(Limits.model_fields),
+        "place": PLACE,
+        "settings": as_text({name: getattr(server.spec, name) for name in FIELDS}) | (form or {}),
         "form_problem": problem if form is not None else None,
         "problem": problem,
     }

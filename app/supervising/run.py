@@ -15,6 +15,7 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import fields
 from typing import Any, Protocol, cast
 
 from app.connections.clients import Clients
@@ -98,7 +99,8 @@ class Run:
 
     def apply(self, spec: ServerSpec) -> None:
         """Take limits over from a changed spec, for the clients that are there and those to come."""
-        self._options.recv_size, self._options.max_buffer = spec.recv_size, spec.max_buffer
+        for option in fields(Options):
+            setattr(self._options, option.name, getattr(spec, option.name))
         self.clients.most = spec.max_connections
         if spec.backlog != self._listener.backlog:
             self._listener.backlog = spec.backlog

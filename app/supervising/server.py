@@ -27,7 +27,7 @@ from app.supervising.command_lock import CommandLock
 from app.supervising.lifecycle import AT_REST, Event, Exit, ExitReason, State, after
 from app.supervising.retry import Retry
 from app.supervising.run import Run
-from app.supervising.spec import ServerPatch, ServerSpec
+from app.supervising.spec import PLACE, ServerPatch, ServerSpec
 from servers import Listener, Variant
 
 log = logging.getLogger("echodeck.server")
@@ -174,9 +174,7 @@ class Server:
         # A drain may take an hour, and keeps its turn; but it has nothing that a change of limits could disturb.
         async with nullcontext() if self._drain_until is not None else self._turn():
             spec = patch.apply_to(self.spec)
-            moved = [
-                field for field in ("host", "port", "variant") if getattr(spec, field) != getattr(self.spec, field)
-            ]
+            moved = [field for field in PLACE if getattr(spec, field) != getattr(self.spec, field)]
             if moved and self.state not in AT_REST:
                 raise NotStopped(
                     f"{', '.join(moved)} can change only while the server is stopped; it is {self.state.value}.",

@@ -39,8 +39,9 @@ def explain(found: Iterable[Any]) -> Invalid:
             field, message = None, "Send a JSON object, with content-type application/json."
         else:
             field = ".".join(place[1:])
-            ours = IN_OUR_WORDS.get(one["type"]) or PATTERNS.get(one.get("ctx", {}).get("pattern", ""))
-            message = ours or one["msg"].removeprefix("Value error, ")
+            message = IN_OUR_WORDS.get(one["type"]) or one["msg"].removeprefix("Value error, ")
+            if pattern := PATTERNS.get(one.get("ctx", {}).get("pattern", "")):
+                message = f"Give {pattern}."
         errors.append({"field": field, "message": message})
     first = errors[0]
     detail = f"{first['field']}: {first['message']}" if first["field"] else str(first["message"])

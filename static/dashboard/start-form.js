@@ -1,6 +1,6 @@
 // The form that starts a server: tells what each variant teaches, and what is wrong with a field beside that field.
 import {busyWhile} from "../actions.js";
-import {clearFieldErrors, showFieldError, valueOf} from "../fields.js";
+import {clearFieldErrors, settingsOf, showFieldError, valueOf} from "../fields.js";
 import {html, render} from "../lit.js";
 import {call} from "../rest.js";
 
@@ -35,8 +35,6 @@ async function start(form) {
 
 function specOf(form) {
   const spec = {port: 0};
-  for (const [field, text] of new FormData(form)) {
-    if (text.trim() !== "") spec[field] = valueOf(field, text.trim());
-  }
+  for (const input of settingsOf(form)) if (input.value.trim() !== "") spec[input.name] = valueOf(input);
   return spec;
 }

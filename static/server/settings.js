@@ -1,12 +1,11 @@
 // The form of settings: only what was changed is sent; what changes elsewhere shows, unless somebody is at it here.
 import {busyWhile} from "../actions.js";
-import {clearFieldErrors, showFieldError, valueOf} from "../fields.js";
+import {clearFieldErrors, settingsOf, showFieldError, textOf, valueOf} from "../fields.js";
 import {go} from "../navigation.js";
 import {call, serverPath} from "../rest.js";
 import {_} from "../words.js";
 
 const AT_REST = new Set(["stopped", "exited", "crashed", "failed"]);
-const UNBOUNDED = new Set(["max_connections", "idle_timeout"]);
 
 export function followSettings(place, feed, name) {
   const form = place.querySelector("#settings-form");
@@ -15,7 +14,7 @@ export function followSettings(place, feed, name) {
   const changed = form.querySelector("#changed");
   const variant = place.querySelector("#source").dataset.variant;
   const told = new Map(); // by field: what the server has, as text
-  for (const field of fields()) told.set(field.name, field.value);
+  for (const field of settingsOf(form)) told.set(field.name, field.value);
 
   const send = (event) => {
     event.preventDefault();
@@ -55,27 +54,21 @@ export function followSettings(place, feed, name) {
 
   function differing() {
     const patch = {};
-    for (const field of fields()) {
+    for (const field of settingsOf(form)) {
       const text = field.value.trim();
       if (field.matches(":disabled") || text === told.get(field.name)) continue;
-      patch[field.name] = text === "" && UNBOUNDED.has(field.name) ? null : valueOf(field.name, text);
+      patch[field.name] = valueOf(field);
     }
     return patch;
   }
 
   /** What was typed and not sent yet stays. */
   function take(spec) {
-    for (const field of fields()) {
+    for (const field of settingsOf(form)) {
       const text = textOf(spec[field.name]);
       const untouched = field.value === told.get(field.name);
       told.set(field.name, text);
       if (untouched && field.value !== text) field.value = text;
     }
   }
-
-  function fields() {
-    return [...form.elements].filter((field) => field.name);
-  }
 }
-
-const textOf = (value) => (value === null ? "" : value === true ? "True" : value === false ? "False" : String(value));
