@@ -19,7 +19,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
 from app.errors import refusals
-from app.supervising.lifecycle import State
+from app.supervising.lifecycle import STATES, State
 from app.supervising.spec import PATTERNS, SETTINGS
 from app.web.problems import NO_NUMBER, NO_WHOLE_NUMBER
 from app.web.words import LANGUAGES, LOCALE, SENTENCE
@@ -82,6 +82,8 @@ def wanted() -> Catalog:
     for variant in discover().values():
         for text in (variant.title, variant.lesson):
             catalogue.add(text, None, [(f"servers/{variant.path.name}", 1)])
+    for about in STATES.values():
+        catalogue.add(about.words, None, [("app/supervising/lifecycle.py", 1)])
     for declared in SETTINGS.values():
         setting = declared.setting
         for text in (setting.label, setting.unit, setting.empty, *setting.choices.values()):

@@ -1,5 +1,5 @@
 """The demo: a server of every variant, and visitors who behave like people.
 
-Imports: loop.
+Imports: loop, supervising.
 Imported by: commands.
 """

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import echodeck
 from app.demo.behaviours import NAMES, Guest, pick
 from app.loop.worker import Worker
+from app.supervising.lifecycle import FINAL
 
 MOST = 56
 """Visitors at once, in all."""
@@ -34,9 +35,6 @@ FIRST_OF_ALL = (3.0, 8.0)
 BETWEEN_FIRSTS = (65.0, 110.0)
 """A server that ends after one client is restarted by policy, which is forgiving once a run lasted for a minute
 (``app.supervising.lifecycle.Backoff``): earlier visits would make it wait longer and longer, and at last give up."""
-
-ENDED = frozenset({"failed"})
-"""States that no policy leaves; all others are on their way to ``running`` if that is desired."""
 
 
 class Place(NamedTuple):
@@ -139,7 +137,7 @@ class Visitors:
         return crowd(
             Place(one.name, one.port, clients.get(one.variant, "all at once"))
             for one in servers
-            if one.desired == "running" and one.state not in ENDED
+            if one.desired == "running" and one.state not in FINAL
         )
 
     def _send_away(self, places: list[Place]) -> None:

@@ -16,9 +16,10 @@ from jinja2.runtime import Context
 from app.addresses import format_address
 from app.clock import Clock
 from app.errors import Refusal
+from app.pages.facts import facts
 from app.pages.fields import size
 from app.shapes.loop import LoopNow
-from app.supervising.lifecycle import State
+from app.supervising.lifecycle import STATES, State
 from app.supervising.spec import SETTINGS
 from app.web import figures
 from app.web.context import supervisor
@@ -74,7 +75,7 @@ environment = Environment(
 )
 environment.install_gettext_callables(_gettext, _ngettext, newstyle=True)  # type: ignore[attr-defined]  # the extension's
 environment.filters.update(figures.FILTERS)
-environment.globals["setting_declarations"] = SETTINGS
+environment.globals.update(setting_declarations=SETTINGS, states=STATES)
 environment.filters.update(
     input_size=size, span=_span, translate=_translate, field_error=_field_error, address=format_address
 )
@@ -135,6 +136,7 @@ async def page(request: Request, template: str, values: dict[str, Any], status: 
         "may_change": Reader.of(request).role == "owner",
         "trouble": found.trouble,
         "problem": None,
+        "facts": facts(Reader.of(request).words),
     }
     response = bare(request, template, common | values, status)
     await found.chronicle.flushed()

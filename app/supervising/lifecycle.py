@@ -58,8 +58,34 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.FAILED, Event.STOP): State.STOPPED,
 }
 
-AT_REST = frozenset({State.STOPPED, State.EXITED, State.CRASHED, State.FAILED})
-"""Nothing runs and nothing is about to: what the server listens on may change."""
+
+@dataclass(frozen=True)
+class About:
+    """What there is to know of a state. ``words`` are for people.
+
+    ``rests``: nothing runs and nothing is about to, so that what the server listens on may change. ``ended``: its latest
+    run ended by itself, and people want to know how. ``final``: no restart policy leaves it.
+    """
+
+    words: str
+    rests: bool = False
+    ended: bool = False
+    final: bool = False
+
+
+STATES: dict[State, About] = {
+    State.STOPPED: About("stopped", rests=True),
+    State.STARTING: About("starting"),
+    State.RUNNING: About("running"),
+    State.STOPPING: About("stopping"),
+    State.EXITED: About("exited", rests=True, ended=True),
+    State.CRASHED: About("crashed", rests=True, ended=True),
+    State.BACKOFF: About("waits to restart", ended=True),
+    State.FAILED: About("failed", rests=True, ended=True, final=True),
+}
+
+AT_REST = frozenset(state for state, about in STATES.items() if about.rests)
+FINAL = frozenset(state for state, about in STATES.items() if about.final)
 
 
 class ImpossibleEvent(Exception):

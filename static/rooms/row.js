@@ -1,21 +1,9 @@
 // A server as a row of the dashboard; templates/rooms.html paints the same first.
+import {states} from "../facts.js";
 import {grouped, percent, size} from "../figures.js";
 import {html, nothing} from "../lit.js";
 import {_, n_, translate} from "../words.js";
 import {door} from "./door.js";
-
-export const ALIVE = new Set(["running", "starting", "stopping", "backoff"]);
-const ENDED = new Set(["crashed", "failed", "exited", "backoff"]);
-export const STATES = {
-  stopped: _("stopped"),
-  starting: _("starting"),
-  running: _("running"),
-  stopping: _("stopping"),
-  exited: _("exited"),
-  crashed: _("crashed"),
-  backoff: _("waits to restart"),
-  failed: _("failed"),
-};
 
 export const row = (server, title, exception, mayChange) => html`
   <div class="who">
@@ -32,7 +20,7 @@ export const row = (server, title, exception, mayChange) => html`
 
 export const address = ({host, port}) => (host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`);
 
-export const state = (server) => html`<p class="state"><span class="lamp" aria-hidden="true"></span><b>${STATES[server.state]}</b> <time datetime=${server.since} data-since></time></p>`;
+export const state = (server) => html`<p class="state"><span class="lamp" aria-hidden="true"></span><b>${states[server.state].words}</b> <time datetime=${server.since} data-since></time></p>`;
 
 export const share = (server) =>
   server.loop_share === null
@@ -40,7 +28,7 @@ export const share = (server) =>
     : html`<p class="share"><svg class="bar" viewBox="0 0 20 1" preserveAspectRatio="none" aria-hidden="true"><rect width=${Math.round(server.loop_share * 20)} height="1" /></svg> ${_("loop")} <b>${percent(server.loop_share)}</b></p>`;
 
 export const actions = (server) => html`<form class="actions" method="post" action="/ui/servers/${server.name}/stop" data-server=${server.name}>
-  ${ALIVE.has(server.state)
+  ${!states[server.state].rests
     ? html`${button(server, "stop", _("Stop"))} ${button(server, "restart", _("Restart"))}`
     : html`${button(server, "start", _("Start"))} ${button(server, "remove", _("Remove"))}`}
   <a class="button" href="/ui/servers/${server.name}#terminals" data-terminal=${server.name}>${_("Terminal")}<span class="unseen" translate="no"> ${server.name}</span></a>
@@ -49,7 +37,7 @@ export const actions = (server) => html`<form class="actions" method="post" acti
 const button = (server, action, words) => html`<button formaction="/ui/servers/${server.name}/${action}" data-action=${action}>${words}<span class="unseen" translate="no"> ${server.name}</span></button>`;
 
 function trace(server, exception) {
-  const ended = server.exit && ENDED.has(server.state);
+  const ended = server.exit && states[server.state].ended;
   if (!server.exceptions && !ended) return nothing;
   return html`<p class="trace">
     ${server.exceptions ? html`<a class="trouble" href="/ui/exceptions?server=${server.name}">⚠ ${n_("%(n)s exception", "%(n)s exceptions", server.exceptions, {n: grouped(server.exceptions)})}</a>` : nothing}

@@ -1,9 +1,9 @@
 // The buttons at the head: those of any room, and a stop that lets the clients inside finish.
 import {act, busyWhile} from "../actions.js";
+import {states} from "../facts.js";
 import {clearFieldErrors, showFieldError} from "../fields.js";
 import {html, render} from "../lit.js";
 import {call, serverPath} from "../rest.js";
-import {ALIVE} from "../rooms/row.js";
 import {_} from "../words.js";
 
 export function followCommands(place, feed, name) {
@@ -20,7 +20,7 @@ export function followCommands(place, feed, name) {
   let ours = false;
   const unfollow = feed.follow(() => {
     const server = feed.servers.get(name);
-    const alive = server && ALIVE.has(server.state);
+    const alive = server && !states[server.state].rests;
     if (!server || alive === painted) return;
     if (!ours) form.replaceChildren();
     ours = true;

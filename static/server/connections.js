@@ -2,12 +2,12 @@
 // points at a row or is in it with the keyboard, so that nothing moves away under a finger.
 import {busyWhile} from "../actions.js";
 import {every} from "../beat.js";
+import {states} from "../facts.js";
 import {grouped, size, span, tellTimes} from "../figures.js";
 import {html, nothing, render, repeat} from "../lit.js";
 import {notice} from "../notices.js";
 import {call} from "../rest.js";
 import {_, n_} from "../words.js";
-import {ALIVE} from "../rooms/row.js";
 import {eased} from "./eased.js";
 import {openTap} from "./tap.js";
 import {seenOf} from "./windowed.js";
@@ -138,7 +138,8 @@ export function followConnections(place, feed, name) {
 
   function empty() {
     if (wanted.text || wanted.state) return html`<p class="nobody">${_("None is like that; it may have ended.")} <button class="small" @click=${() => sift.set("")}>${_("Show all")}</button></p>`;
-    const runs = ALIVE.has(feed.servers.get(name)?.state);
+    const server = feed.servers.get(name);
+    const runs = server && !states[server.state].rests;
     return html`<p class="nobody">${runs ? _("Nobody is connected. Open a terminal above, or connect any TCP client.") : _("Nobody can connect: it does not run.")}</p>`;
   }
 

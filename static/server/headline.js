@@ -1,7 +1,8 @@
 // Who the server is and how it fares: its state, and the figures that lead to what they count.
+import {states} from "../facts.js";
 import {grouped, percent, size, tellTimes} from "../figures.js";
 import {html, nothing, render} from "../lit.js";
-import {address, STATES} from "../rooms/row.js";
+import {address} from "../rooms/row.js";
 import {_, n_, translate} from "../words.js";
 
 export function followHeadline(place, feed, name) {
@@ -23,7 +24,7 @@ export function followHeadline(place, feed, name) {
   });
 }
 
-const status = (server) => html`<p class="status"><span class="lamp" aria-hidden="true"></span><b>${STATES[server.state]}</b> <time datetime=${server.since} data-since></time> <span class="address" translate="no">${address(server)}</span></p>
+const status = (server) => html`<p class="status"><span class="lamp" aria-hidden="true"></span><b>${states[server.state].words}</b> <time datetime=${server.since} data-since></time> <span class="address" translate="no">${address(server)}</span></p>
   <p class="aside">${server.task ? html`${_("task")} <a href="/ui/loop?server=${server.name}#tasks" translate="no">${server.task}</a>` : server.exit ? translate(server.exit.message) : _("never ran")}${server.restarts ? html` · <a href="#timeline">${n_("restarted once", "restarted %(n)s times", server.restarts)}</a>` : nothing}</p>`;
 
 const figures = (server, loop) => html`

@@ -1,11 +1,10 @@
 // The form of settings: only what was changed is sent; what changes elsewhere shows, unless somebody is at it here.
 import {busyWhile} from "../actions.js";
+import {states} from "../facts.js";
 import {clearFieldErrors, settingsOf, showFieldError, textOf, valueOf} from "../fields.js";
 import {go} from "../navigation.js";
 import {call, serverPath} from "../rest.js";
 import {_} from "../words.js";
-
-const AT_REST = new Set(["stopped", "exited", "crashed", "failed"]);
 
 export function followSettings(place, feed, name) {
   const form = place.querySelector("#settings-form");
@@ -27,7 +26,7 @@ export function followSettings(place, feed, name) {
     const server = feed.servers.get(name);
     if (!server || !changes.servers.has(name)) return;
     if (server.variant !== variant) go(location.href); // another source, another lesson
-    const atRest = AT_REST.has(server.state);
+    const atRest = states[server.state].rests;
     if (where.disabled === atRest) where.disabled = !atRest;
     take(server.spec);
   });

@@ -1,4 +1,5 @@
 // What the walk shows: the step, its tasks with what is done, and why it was so.
+import {states} from "../facts.js";
 import {html, nothing, render} from "../lit.js";
 import {door} from "../rooms/door.js";
 import {_} from "../words.js";
@@ -31,11 +32,10 @@ function stepView({step, task}, at) {
         ? html`<button class="primary" ?disabled=${!at.name} @click=${at.next}>${step + 1 < STEPS.length ? _("Next step") : _("Finish")}</button>`
         : html`<button class="quiet small" ?disabled=${!at.name} @click=${at.skip}>${_("Skip this step")}</button>`}
       ${at.now ? html`<a class="aside" href="/ui/servers/${at.name}" translate="no">${at.name} 127.0.0.1:${at.now.port}</a> ${door(at.name, at.now.connections)}` : nothing}
-      ${at.now && !done && ENDED.has(at.now.state) ? html`<span class="stopped">${_("It does not run any more.")} <button class="small" @click=${at.startAgain}>${_("Start it again")}</button></span>` : nothing}
+      ${at.now && !done && states[at.now.state].rests ? html`<span class="stopped">${_("It does not run any more.")} <button class="small" @click=${at.startAgain}>${_("Start it again")}</button></span>` : nothing}
     </p>`;
 }
 
-const ENDED = new Set(["stopped", "exited", "crashed", "failed"]);
 const MARKS = {done: "✓", now: "→", later: "·"};
 
 const taskView = (task, when, {name}) => html`<li class=${when}>
