@@ -35,7 +35,8 @@ export function translate(sentence) {
   return sentence;
 }
 
-function fill(message, values) {
+/** `%(name)s` in a message stands for `values.name`. */
+export function fill(message, values) {
   return message.replace(/%\((\w+)\)s/g, (whole, name) => values[name] ?? whole).replaceAll("%%", "%");
 }
 

@@ -21,6 +21,7 @@ from babel.messages.pofile import read_po, write_po
 from app.errors import refusals
 from app.supervising.lifecycle import STATES, State
 from app.supervising.spec import PATTERNS, SETTINGS
+from app.terminals.close_codes import CLOSE_CODES
 from app.web.problems import NO_NUMBER, NO_WHOLE_NUMBER
 from app.web.words import LANGUAGES, LOCALE, SENTENCE
 from servers import discover
@@ -41,8 +42,7 @@ SPEAKERS = {kind.__name__ for kind in refusals().values()} | {
     "Exit",
     "Holder",
     "ValueError",
-    "refuse",
-    "_Refused",
+    "Verdict",
 }
 """Calls whose literal arguments are sentences of the app's."""
 
@@ -82,6 +82,10 @@ def wanted() -> Catalog:
     for variant in discover().values():
         for text in (variant.title, variant.lesson):
             catalogue.add(text, None, [(f"servers/{variant.path.name}", 1)])
+    for code in CLOSE_CODES.values():
+        for text in (code.happened, code.advice):
+            if text:
+                catalogue.add(text, None, [("app/terminals/close_codes.py", 1)])
     for about in STATES.values():
         catalogue.add(about.words, None, [("app/supervising/lifecycle.py", 1)])
     for declared in SETTINGS.values():

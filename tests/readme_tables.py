@@ -7,6 +7,7 @@ from pathlib import Path
 
 from app.supervising.setting import Declared
 from app.supervising.spec import SETTINGS
+from app.terminals.close_codes import CLOSE_CODES
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -15,6 +16,12 @@ def settings_table() -> str:
     """The fields of ``POST /servers``, those that are required first."""
     rows = sorted(SETTINGS.values(), key=lambda one: not one.required)
     return table(("field", "default", ""), [(f"`{one.name}`", default(one), description(one)) for one in rows])
+
+
+def close_codes_table() -> str:
+    return table(
+        ("code", "why a terminal is closed"), [(str(code.value), about.meaning) for code, about in CLOSE_CODES.items()]
+    )
 
 
 def default(declared: Declared) -> str:
@@ -35,7 +42,7 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n".replace("|  |", "| |") for line in lines)
 
 
-TABLES = {"settings": settings_table}
+TABLES = {"settings": settings_table, "close codes": close_codes_table}
 """By the name that README gives before and after each, in comments."""
 
 

@@ -26,7 +26,8 @@ import echodeck
 from app.console.showing import Shower
 from app.console.tables import plain
 from app.program.exit_codes import CUT_OFF, REFUSED, UNREACHABLE, complain
-from app.terminals.subprotocol import V1, Code, encode
+from app.terminals.close_codes import CloseCode
+from app.terminals.subprotocol import V1, encode
 
 MOST_AT_ONCE = 65_536
 """Bytes of stdin in one message."""
@@ -39,10 +40,10 @@ LOST = 1006
 """Not a code that anybody sends: the app went away without one."""
 
 ENDINGS = {
-    Code.DONE: 0,
-    Code.APP_STOPS: UNREACHABLE,
-    Code.STOPPED: CUT_OFF,
-    Code.RESET: CUT_OFF,
+    CloseCode.DONE: 0,
+    CloseCode.APP_STOPS: UNREACHABLE,
+    CloseCode.STOPPED: CUT_OFF,
+    CloseCode.RESET: CUT_OFF,
     LOST: UNREACHABLE,
 }
 """How the program ends, by why the terminal was closed; every other code is REFUSED."""
@@ -60,7 +61,7 @@ def talk(deck: echodeck.Client, name: str, shower: Shower, *, eof: bool, crlf: b
         os.write(1, shower.happened({"type": "closed", "code": code, "reason": reason}))
     finally:
         shower.close()
-    if code != Code.DONE:
+    if code != CloseCode.DONE:
         complain(plain(reason))
     return ENDINGS.get(code, REFUSED)
 

@@ -63,7 +63,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
 class About:
     """What there is to know of a state. ``words`` are for people.
 
-    ``rests``: nothing runs and nothing is about to, so that what the server listens on may change. ``ended``: its latest
+    ``rests``: nothing runs and nothing is about to; what the server listens on may change then. ``ended``: the latest
     run ended by itself, and people want to know how. ``final``: no restart policy leaves it.
     """
 

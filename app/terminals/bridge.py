@@ -17,10 +17,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from app.terminals import close_codes
+from app.terminals.close_codes import Verdict
 from app.terminals.frames import HEAD, head
 from app.terminals.page_end import PageEnd
 from app.terminals.server_end import INBOX, ServerEnd
-from app.terminals.subprotocol import INVALID_MESSAGE, Code, Verdict, decode, encode
+from app.terminals.subprotocol import INVALID_MESSAGE, decode, encode
 
 CAP = CREDIT = MOST_UNSENT = 262_144
 MOST_AHEAD = 16 * 1_048_576
@@ -54,9 +56,9 @@ class Bridge:
 
     # How it begins
 
-    def refuse(self, code: Code, reason: str) -> None:
+    def refuse(self, verdict: Verdict) -> None:
         """There is no server to talk to."""
-        self.page.close(code, reason)
+        self.page.close(verdict)
         self.page.resume()
 
     def open(self, end: ServerEnd, told: dict[str, str]) -> None:
@@ -105,7 +107,7 @@ class Bridge:
                 if self._server is not None:
                     self._server.finish()
                 if self._server_ended:
-                    self._close(Code.DONE, "Both ends are done.")
+                    self._close(close_codes.BOTH_DONE)
             case None:
                 self._say("error", message=INVALID_MESSAGE)
 
@@ -158,15 +160,15 @@ class Bridge:
         self._flush()
         self._server_ended = True
         if verdict := self._verdict():
-            self._close(*verdict)
+            self._close(verdict)
         elif reset:
-            self._close(Code.RESET, "The server reset the connection.")
+            self._close(close_codes.SERVER_RESET)
         elif not self._v1:
-            self._close(Code.DONE, "The server has ended the connection.")
+            self._close(close_codes.SERVER_DONE)
         else:
             self._say("eof")
             if self._page_ended:
-                self._close(Code.DONE, "Both ends are done.")
+                self._close(close_codes.BOTH_DONE)
             else:
                 self._expect_more()
 
@@ -174,7 +176,7 @@ class Bridge:
         self._consider_end()
 
     def failed(self) -> None:
-        self.page.fail(1011, "A bug in the app; its log says more.")
+        self.page.fail(close_codes.BUG)
 
     # How
 
@@ -184,8 +186,7 @@ class Bridge:
 
     def _credit(self, count: int) -> None:
         if count > self._outstanding:
-            over = count - self._outstanding
-            self._give_up(Code.OVERDRAWN, f"That is {over} bytes more credit than bytes were sent.")
+            self._give_up(close_codes.overdrawn(count - self._outstanding))
             return
         self._outstanding -= count
         self._make_room()
@@ -208,13 +209,13 @@ class Bridge:
                 if not room:
                     self.unsent_changed()
 
-    def _close(self, code: Code, reason: str) -> None:
+    def _close(self, verdict: Verdict) -> None:
         self._forget_half_open()
-        self.page.close(code, reason)
+        self.page.close(verdict)
 
-    def _give_up(self, code: Code, reason: str) -> None:
+    def _give_up(self, verdict: Verdict) -> None:
         """End it though both could go on; what the page still sends is for nobody."""
-        self._close(code, reason)
+        self._close(verdict)
         if self._server is not None:
             self._server.leave()
         self.page.resume()
@@ -233,7 +234,7 @@ class Bridge:
         if self._stirred:
             self._expect_more()
         else:
-            self._give_up(Code.IDLE, f"Nothing came from the page for {SECONDS_HALF_OPEN:g} s.")
+            self._give_up(close_codes.idle(SECONDS_HALF_OPEN))
 
     def _forget_half_open(self) -> None:
         if self._half_open is not None:

@@ -21,10 +21,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
-from websockets.frames import CloseCode, Frame, Opcode
+from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
+from app.terminals import close_codes
+from app.terminals.close_codes import Verdict
 from app.terminals.frames import Cutter, head
 from app.terminals.stall_timeout import StallTimeout
 
@@ -110,17 +112,17 @@ class PageEnd(asyncio.BufferedProtocol):
         self.write(head(0x81, len(data)) + data)
         self._choke()
 
-    def close(self, code: int, reason: str) -> None:
+    def close(self, verdict: Verdict) -> None:
         """Tell the page the end, unless that was told; what it sends until it has heard is still taken."""
         if self._open:
             self._open = False
-            self._websocket.send_close(code, reason)
+            self._websocket.send_close(*verdict)
             self._answer()
             self._stall_timeout.begin(ending=True)
 
-    def fail(self, code: int, reason: str) -> None:
+    def fail(self, verdict: Verdict) -> None:
         """Tell the page the end, and take nothing from it any more."""
-        self._websocket.fail(code, reason)
+        self._websocket.fail(*verdict)
         self._stall_timeout.begin(ending=True)
         self._hear_no_more()
         self._answer()
@@ -136,7 +138,7 @@ class PageEnd(asyncio.BufferedProtocol):
 
     def shut_down(self) -> None:
         """The app ends: tell the page, and do not wait for long."""
-        self.close(CloseCode.SERVICE_RESTART, "The app is shutting down.")
+        self.close(close_codes.APP_STOPS)
         self._loop.call_later(SECONDS_FOR_LAST_WORDS, self.abort)
 
     def abort(self) -> None:
@@ -154,7 +156,7 @@ class PageEnd(asyncio.BufferedProtocol):
             self._cutter.feed(_INBOX_VIEW[:count])
         except Exception:
             log.exception("a terminal failed")
-            self.fail(CloseCode.INTERNAL_ERROR, "A bug in the app; its log says more.")
+            self.fail(close_codes.BUG)
 
     def eof_received(self) -> None:  # the transport closes then
         self._hear_no_more()
@@ -215,7 +217,7 @@ class PageEnd(asyncio.BufferedProtocol):
         try:
             text = data.decode()
         except UnicodeDecodeError:
-            self.fail(CloseCode.INVALID_DATA, "A text message that is not UTF-8.")
+            self.fail(close_codes.NOT_TEXT)
         else:
             self._listener.hear(text)
 

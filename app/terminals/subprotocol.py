@@ -1,15 +1,12 @@
 """``echodeck.v1``: what a terminal's page and the app say to each other besides bytes, as JSON in text messages.
 
-    to the page     opened, accepted (the server's ``accept`` took it), eof (the server sent FIN), error
-    from the page   credit (so many bytes have been shown), eof (send FIN)
-
-And why a terminal is closed, which every page is told.
+to the page     opened, accepted (the server's ``accept`` took it), eof (the server sent FIN), error
+from the page   credit (so many bytes have been shown), eof (send FIN)
 """
 
 from __future__ import annotations
 
 import json
-from enum import IntEnum
 from typing import Any, Literal
 
 V1 = "echodeck.v1"
@@ -20,23 +17,6 @@ MOST_CHARACTERS = 4096
 """Of a text message from the page."""
 
 INVALID_MESSAGE = 'A text message is {"type":"credit","bytes":N}, with N above 0, or {"type":"eof"}.'
-
-
-class Code(IntEnum):
-    """Why a terminal is closed (RFC 6455, 7.4); those from 4000 on are ours."""
-
-    DONE = 1000
-    APP_STOPS = 1012
-    TOO_MANY = 1013
-    REFUSED = 4000
-    TIMED_OUT = 4001
-    STOPPED = 4002
-    RESET = 4003
-    IDLE = 4004
-    OVERDRAWN = 4005
-
-
-Verdict = tuple[Code, str]
 
 
 def encode(what: str, **more: Any) -> str:

@@ -14,10 +14,11 @@ from app.connections.client import Client
 from app.kernel import descriptors
 from app.supervising.server import Server
 from app.supervising.supervisor import Supervisor
+from app.terminals import close_codes
 from app.terminals.bridge import Bridge
+from app.terminals.close_codes import Verdict
 from app.terminals.page_end import HandOver
 from app.terminals.server_end import ServerEnd
-from app.terminals.subprotocol import Code, Verdict
 
 log = logging.getLogger("echodeck.terminals")
 
@@ -47,16 +48,14 @@ class Terminals:
 
         def verdict() -> Verdict | None:
             if self._supervisor.closing:
-                return Code.APP_STOPS, "The app is shutting down."
-            return (Code.STOPPED, "The server was stopped.") if server.stops != stops else None
+                return close_codes.APP_STOPS
+            return close_codes.SERVER_STOPPED if server.stops != stops else None
 
         bridge = Bridge(v1, verdict)
         bridge.page = hand_over(bridge)
         try:
             if self.open >= self._most:
-                bridge.refuse(
-                    Code.TOO_MANY, f"As many terminals are open as may be ({self._most}); more with --terminals."
-                )
+                bridge.refuse(close_codes.too_many(self._most))
                 await bridge.over
                 return
             self._open.add(bridge)
@@ -80,7 +79,7 @@ class Terminals:
             there = self._address(server)
             sock = _socket(there, bridge.page.descriptor)
         except _Refused as refused:
-            bridge.refuse(*refused.verdict)
+            bridge.refuse(refused.verdict)
             return
         with ExitStack() as failing:
             failing.callback(sock.close)
@@ -93,11 +92,9 @@ class Terminals:
                 async with asyncio.timeout(SECONDS_TO_CONNECT):
                     await asyncio.get_running_loop().sock_connect(sock, there)
             except TimeoutError:
-                bridge.refuse(
-                    Code.TIMED_OUT, f"The server did not answer for {SECONDS_TO_CONNECT:g} s: its queue may be full."
-                )
+                bridge.refuse(close_codes.timed_out(SECONDS_TO_CONNECT))
             except OSError as error:
-                bridge.refuse(Code.REFUSED, f"The server cannot be reached: {error.strerror}.")
+                bridge.refuse(close_codes.unreachable(error.strerror or str(error)))
             else:
                 failing.pop_all()
                 told = {"server": server.name, "local": format_address(*local), "peer": format_address(*there)}
@@ -105,9 +102,9 @@ class Terminals:
 
     def _address(self, server: Server) -> tuple[str, int]:
         if self._supervisor.closing:
-            raise _Refused(Code.APP_STOPS, "The app is shutting down.")
+            raise _Refused(close_codes.APP_STOPS)
         if server.listens_at is None:
-            raise _Refused(Code.REFUSED, f"The server does not run: it is {server.state.value}.")
+            raise _Refused(close_codes.not_running(server.state.value))
         host, port = server.listens_at
         return _NEAR.get(host, host), port
 
@@ -123,13 +120,13 @@ class Terminals:
 
 
 class _Refused(Exception):
-    def __init__(self, *verdict: *Verdict) -> None:
-        self.verdict: Verdict = verdict
+    def __init__(self, verdict: Verdict) -> None:
+        self.verdict = verdict
 
 
 def _socket(there: tuple[str, int], other: int) -> socket.socket:
     """One that does not wait, unless it or the ``other`` descriptor is of those that are kept for the page."""
-    full = _Refused(Code.TOO_MANY, "No file descriptor is left for terminals: close some, or stop servers.")
+    full = _Refused(close_codes.NO_DESCRIPTOR)
     try:
         sock = socket.socket(socket.AF_INET6 if ":" in there[0] else socket.AF_INET, socket.SOCK_STREAM)
     except OSError:

@@ -7,7 +7,8 @@
 // the server, or the reader, has ended the talk: there is a button.
 import {feed} from "../feed.js";
 import {call, serverPath} from "../rest.js";
-import {CODE, LOST} from "./ends.js";
+import {codes} from "../facts.js";
+import {LOST} from "./ends.js";
 
 const FIRST_MS = 500;
 const LONGEST_MS = 15_000;
@@ -32,13 +33,13 @@ export class Comeback {
   consider(code, lasted) {
     this.stop();
     if (lasted > LASTED_MS) this.#tries = 0;
-    if (code === CODE.appStops || code === LOST) {
+    if (code === codes.APP_STOPS || code === LOST) {
       this.#say("trying");
       const live = () => feed.status === "live" && this.#tryIn(Math.min(this.#terminal.id * APART_MS, SPREAD_MS));
       feed.addEventListener("status", live);
       this.#forget.push(() => feed.removeEventListener("status", live));
       this.#wait();
-    } else if (code === CODE.stopped || code === CODE.refused) this.#await();
+    } else if (code === codes.STOPPED || code === codes.REFUSED) this.#await();
   }
 
   stop() {

@@ -1,10 +1,11 @@
 // One terminal: a connection to a server, and everything that is known of it. It lives as long as its tab in the dock,
 // from one connection to the next, and whether it is seen or not: what is seen is pane.js's.
+import {codes} from "../facts.js";
 import {call, Problem, serverPath} from "../rest.js";
 import {_} from "../words.js";
 import {bytesOf, encode, ENDINGS, textOf} from "./bytes.js";
 import {Comeback} from "./comeback.js";
-import {CODE, ending, LOST} from "./ends.js";
+import {ending, LOST} from "./ends.js";
 import {History} from "./history.js";
 import {Log} from "./log.js";
 import {Wire} from "./wire.js";
@@ -255,7 +256,7 @@ export class Terminal {
       if (wire !== this.#wire || !this.end) return;
       if (why) {
         this.end = why;
-        again = CODE.done;
+        again = codes.DONE;
       }
     }
     if (unsent) this.end = {...this.end, unsent};
