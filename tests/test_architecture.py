@@ -120,6 +120,23 @@ def test_the_rooms_are_layers_that_can_be_read_aloud() -> None:
     assert {room.name for room in ROOMS} <= {name for layer in LAYERS for name in layer}
 
 
+def test_readmes_drawing_is_the_import_contract() -> None:
+    (drawing,) = re.findall(r"^```\n(cli .*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    drawn = [re.split(r" {2,}", line)[0].split(" | ") for line in drawing.splitlines()]
+    rooms = {room.name for room in ROOMS} | {"cli"}
+    assert drawn == [[name for name in layer if name in rooms] for layer in LAYERS]
+
+
+def test_contributing_is_a_map_of_what_is_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"`((?:app|servers|static|templates|tests)/[a-z0-9_/.]*)`", text)
+    assert [name for name in named if not (ROOT / name).exists()] == []
+    rows = re.findall(r"^\| [a-z].*? \| `([^`]+)` \|", text, re.MULTILINE)
+    assert len(rows) >= 20
+    rooms = rooms_of(name for name in modules() if name.count(".") > 1)
+    assert rooms - {path.split("/")[1] for path in named if path.startswith("app/")} <= {"console"}, "not on the map"
+
+
 def test_no_file_of_the_app_is_in_a_circle_of_imports() -> None:
     known = modules()
     graph = {name: app_imports(path, known) & known.keys() - {name} for name, path in known.items()}
