@@ -130,7 +130,7 @@ class NotAccepted(Refusal):
 class Interrupted(Refusal):
     """The server was stopped or removed while it was still starting."""
 
-    status, name, title = 409, "interrupted", "Somebody stopped the server meanwhile"
+    status, name, title = 409, "interrupted", "The server was stopped meanwhile"
 
 
 class ShuttingDown(Refusal):

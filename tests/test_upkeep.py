@@ -180,7 +180,7 @@ def test_what_may_not_be_is_in_the_journal(program: Start, file: Path) -> None:
     running = program("--config", str(file))
     assert states(running) == {}
     journal = httpx.get(f"{running.url}/journal").json()["items"]
-    assert "cannot be as it is declared: Port 80 is outside the allowed range" in str(journal)
+    assert "cannot be made as declared: Port 80 is outside the allowed range" in str(journal)
 
 
 # SIGHUP

@@ -61,8 +61,8 @@ class ConnectionTable:
         if isinstance(client, Waiter):
             raise NotAccepted(
                 f"The client {format_address(*client.address)} waits in the kernel's accept queue, and only "
-                f"{client.server!r} can take it out. Hang up who is served now, or stop the server: that resets "
-                "whoever waits.",
+                f"{client.server!r} can take it out. Hang up the client that is served now, or stop the server, which "
+                "resets the clients that wait.",
                 server=f"/servers/{client.server}",
             )
         return client

@@ -127,7 +127,7 @@ class Upkeep:
                 reason = refusal.detail
                 if step.kind in {Kind.CREATE, Kind.CHANGE}:  # of a start, the server itself tells
                     with suppress(Exception):
-                        self._supervisor.chronicle.note(step.name, f"cannot be as it is declared: {reason}")
+                        self._supervisor.chronicle.note(step.name, f"cannot be made as declared: {reason}")
             except Exception:
                 log.exception("cannot %s %s", step.kind, step.name)
                 reason = "a bug in the app"

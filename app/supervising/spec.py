@@ -89,7 +89,7 @@ class ServerSpec(Limits):
     @classmethod
     def _not_reserved(cls, name: str | None) -> str | None:
         if name in NOT_SERVERS:
-            raise ValueError(f"{name!r} means something else where the loop is divided among servers")
+            raise ValueError(f"{name!r} is reserved: it is the name of a share of the loop that no server has")
         return name
 
 

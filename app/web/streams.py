@@ -41,11 +41,11 @@ class Streams:
     @contextmanager
     def one(self) -> Iterator[None]:
         """Raises:
-        TooManyStreams: there are as many as may be.
+        TooManyStreams: the limit is reached.
         """
         if self.open >= self._most:
             raise TooManyStreams(
-                f"As many streams are open as may be ({self._most}); close one, or start the app with more: --streams.",
+                f"{self._most} streams are open, which is the limit; close one, or start the app with a higher --streams.",
                 limit=self._most,
                 headers={"Retry-After": "5"},
             )
