@@ -104,7 +104,8 @@ SERVER_RESET = Verdict(CloseCode.RESET, "The server reset the connection.")
 
 
 def too_many(most: int) -> Verdict:
-    return Verdict(CloseCode.TOO_MANY, f"{most} terminals are open, which is the limit; for more, start the app with a higher --terminals.")
+    reason = f"{most} terminals are open, which is the limit; for more, start the app with a higher --terminals."
+    return Verdict(CloseCode.TOO_MANY, reason)
 
 
 def not_running(state: str) -> Verdict:

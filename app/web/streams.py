@@ -45,7 +45,8 @@ class Streams:
         """
         if self.open >= self._most:
             raise TooManyStreams(
-                f"{self._most} streams are open, which is the limit; close one, or start the app with a higher --streams.",
+                f"{self._most} streams are open, which is the limit; "
+                "close one, or start the app with a higher --streams.",
                 limit=self._most,
                 headers={"Retry-After": "5"},
             )
