@@ -1,8 +1,9 @@
-// What the app declares once and the scripts go by (app/pages/facts.py): every page has it, in the reader's language.
+// What the app declares once and the scripts go by (app/pages/page.py): every page has it, in the reader's language.
 
 /**
  * `states` by name: their `words`, whether nothing runs in them (`rests`), whether a run has `ended` by itself.
+ * `connectionStates`: words by a connection's state.
  * `codes` are a terminal's close codes by name; `closeCodes`, by code, what `happened`, what to do (`advice`), whether that is
  * `trouble`, and whether the server must be started (`needsStart`).
  */
-export const {states, codes, closeCodes} = JSON.parse(document.getElementById("facts").textContent);
+export const {states, connectionStates, codes, closeCodes} = JSON.parse(document.getElementById("facts").textContent);

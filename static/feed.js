@@ -2,7 +2,7 @@
 // it was told. A hidden page lets go of its stream, since a browser opens only six connections to one host; when it is
 // seen again it goes on where it was.
 
-import {BEAT_MS, until} from "./beat.js";
+import {BEAT_MS, until} from "./painting/beat.js";
 
 const TOGETHER_MS = 20;
 const RETRY_MS = 2000;

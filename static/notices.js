@@ -1,5 +1,5 @@
 // Notices above the page: what went wrong, and what was done that can be undone.
-import {html, render} from "./lit.js";
+import {html, render} from "./painting/lit.js";
 import {_} from "./words.js";
 
 const MOST = 4;

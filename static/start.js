@@ -1,13 +1,13 @@
 // Makes the page live: what every page has, and the script of the page that is shown.
-import {every} from "./beat.js";
+import {every} from "./painting/beat.js";
 import {followButtons} from "./buttons.js";
 import {feed} from "./feed.js";
-import {tellTimes} from "./figures.js";
+import {writeTimes} from "./figures.js";
 import {followHeader} from "./header.js";
-import {history} from "./loop/history.js";
+import {loopSeries} from "./series/loop.js";
 import {begin} from "./navigation.js";
-import "./press.js"; // from the beginning
-import {traffic} from "./rooms/traffic.js";
+import "./painting/press.js"; // from the beginning
+import {traffic} from "./series/traffic.js";
 
 const PAGES = {
   dashboard: () => import("./dashboard/page.js"),
@@ -22,8 +22,8 @@ document.documentElement.dataset.script = "";
 followHeader(feed);
 followButtons();
 traffic.follow(feed);
-history.follow(feed);
-every(1000, () => document.hidden || tellTimes(document));
+loopSeries.follow(feed);
+every(1000, () => document.hidden || writeTimes(document));
 begin(async (main) => {
   const page = await PAGES[main.dataset.page]?.();
   if (!page || main.dataset.page === "docs") feed.want(ALWAYS);

@@ -18,6 +18,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
+from app.connections.client import CONNECTION_STATES
 from app.errors import refusals
 from app.supervising.lifecycle import STATES, State
 from app.supervising.spec import PATTERNS, SETTINGS
@@ -86,6 +87,8 @@ def wanted() -> Catalog:
         for text in (code.happened, code.advice):
             if text:
                 catalogue.add(text, None, [("app/terminals/close_codes.py", 1)])
+    for words in CONNECTION_STATES.values():
+        catalogue.add(words, None, [("app/connections/client.py", 1)])
     for about in STATES.values():
         catalogue.add(about.words, None, [("app/supervising/lifecycle.py", 1)])
     for declared in SETTINGS.values():

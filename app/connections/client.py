@@ -23,6 +23,13 @@ Address = tuple[str, int]
 
 ConnectionState = Literal["open", "waiting", "peer-closed"]
 
+CONNECTION_STATES: dict[ConnectionState, str] = {
+    "open": "inside",
+    "waiting": "waiting",
+    "peer-closed": "client has closed",
+}
+"""In words for people."""
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:

@@ -99,6 +99,14 @@ class Roster:
             raise Unknown(f"There is no connection {id!r}; it may have ended.", what="connection")
         return found
 
+    def has(self, id: str | None) -> bool:
+        """Whether a client has this id now, as of the latest look at the queues."""
+        try:
+            self.find(id or "")
+        except Unknown:
+            return False
+        return True
+
     def clients(self) -> list[Client]:
         """All who are inside."""
         return list(self._clients.values())

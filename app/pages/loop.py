@@ -25,10 +25,11 @@ async def show_loop(request: Request, server: Annotated[str, Query(max_length=20
     loop = LoopShape.of(found.sampler, servers)
     tasks = running(servers, server or None)
     at_work = {name: share for name, share in loop.share.items() if name not in (APP, IDLE)}
+    on_threads = {one.name: loop.threads.get(one.name, 0.0) for one in servers if one.threads}
     values: dict[str, Any] = {
         "shape": loop,
         "shares": sorted(at_work.items(), key=lambda pair: (-pair[1], pair[0])),
-        "threads": sorted(loop.threads.items(), key=lambda pair: (-pair[1], pair[0])),
+        "threads": sorted(on_threads.items(), key=lambda pair: (-pair[1], pair[0])),
         "stalls": loop.stalls[:MOST_STALLS],
         "tasks": [TaskShape.of(one) for one in tasks[:MOST_TASKS]],
         "task_count": len(tasks),

@@ -15,12 +15,13 @@ from jinja2.runtime import Context
 
 from app.addresses import format_address
 from app.clock import Clock
+from app.connections.client import CONNECTION_STATES
 from app.errors import Refusal
-from app.pages.facts import facts
 from app.pages.fields import size
 from app.shapes.loop import LoopNow
 from app.supervising.lifecycle import STATES, State
 from app.supervising.spec import SETTINGS
+from app.terminals.close_codes import CLOSE_CODES, CloseCode
 from app.web import figures
 from app.web.context import supervisor
 from app.web.security import Role, Rules
@@ -54,6 +55,11 @@ def _span(context: Context, since: Any) -> str:
 
 
 @pass_context
+def _idle(context: Context, seconds: float | None) -> str:
+    return figures.idle(seconds, context["words"])
+
+
+@pass_context
 def _translate(context: Context, sentence: str) -> str:
     words: Words = context["words"]
     return words.translate(sentence)
@@ -75,9 +81,9 @@ environment = Environment(
 )
 environment.install_gettext_callables(_gettext, _ngettext, newstyle=True)  # type: ignore[attr-defined]  # the extension's
 environment.filters.update(figures.FILTERS)
-environment.globals.update(setting_declarations=SETTINGS, states=STATES)
+environment.globals.update(setting_declarations=SETTINGS, states=STATES, connection_states=CONNECTION_STATES)
 environment.filters.update(
-    input_size=size, span=_span, translate=_translate, field_error=_field_error, address=format_address
+    input_size=size, span=_span, idle=_idle, translate=_translate, field_error=_field_error, address=format_address
 )
 
 
@@ -105,6 +111,27 @@ class Reader:
             theme if theme in ("light", "dark") else "auto",
             getattr(request.state, "role", "viewer"),
         )
+
+
+def facts(words: Words) -> dict[str, Any]:
+    """What the scripts must know and the app declares, in the reader's language; static/facts.js reads it."""
+    return {
+        "states": {
+            state.value: {"words": words.gettext(about.words), "rests": about.rests, "ended": about.ended}
+            for state, about in STATES.items()
+        },
+        "connectionStates": {state: words.gettext(text) for state, text in CONNECTION_STATES.items()},
+        "closeCodes": {
+            code.value: {
+                "happened": words.gettext(about.happened),
+                "advice": words.gettext(about.advice) if about.advice else "",
+                "trouble": about.trouble,
+                "needsStart": about.needs_start,
+            }
+            for code, about in CLOSE_CODES.items()
+        },
+        "codes": {code.name: code.value for code in CloseCode},
+    }
 
 
 def bare(request: Request, template: str, values: dict[str, Any], status: int = 200) -> Response:

@@ -9,7 +9,8 @@ from fastapi.responses import HTMLResponse, Response
 from pydantic import ValidationError
 
 from app.errors import Refusal, Unknown
-from app.loop.tasks import current_lines
+from app.loop.tasks import Line, current_lines
+from app.pages import columns
 from app.pages.fields import as_text, changes, number
 from app.pages.page import PageRoute, page
 from app.pages.reader import to
@@ -27,7 +28,7 @@ from app.web.problems import explain
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=PageRoute)
 
 FIELDS = (*PLACE, *Limits.model_fields)
-MOST_CONNECTIONS, MOST_EXCEPTIONS, MOST_ENTRIES = 100, 20, 30
+MOST_CONNECTIONS, MOST_EXCEPTIONS, MOST_ENTRIES, MOST_LINES = 100, 20, 30, 3
 
 
 @router.get("/ui/servers/{name}")
@@ -80,6 +81,12 @@ async def act(request: Request, name: str) -> Response:
     return to(f"/ui/servers/{name}")
 
 
+def busiest(lines: list[Line]) -> list[Line]:
+    """The few lines at which most of a server is, in their order; static/server/source.js has the same."""
+    most = sorted(lines, key=lambda line: -(line.tasks + line.threads))[:MOST_LINES]
+    return sorted(most, key=lambda line: line.number)
+
+
 async def _show(
     request: Request,
     server: Server,
@@ -102,8 +109,11 @@ async def _show(
         "source": coloured_lines(variant.source),
         "now": {line.number: line for line in now.lines},
         "looked_at": now,
+        "busiest": busiest(now.lines),
         "queue": [row for row in shapes if row.state == "waiting"],
         "connections_here": shapes,
+        "columns": columns.CONNECTIONS,
+        "is_there": found.roster.has,
         "caught": [ExceptionShape.of(record) for record in exceptions[:MOST_EXCEPTIONS]],
         "more_caught": len(exceptions) > MOST_EXCEPTIONS,
         "entries": latest,

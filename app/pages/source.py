@@ -16,7 +16,7 @@ from app.shapes.loop import PlaceShape
 
 _OWN_FILE = re.compile(r"[\\/]servers[\\/](?!_)[^\\/]+\.py$")
 _OWN = re.compile(r'  File "[^"]*[\\/]servers[\\/](?!_)[^"\\/]+\.py", line \d+')
-"""How Python begins a frame of a variant's file. static/exceptions/traceback.js has the same."""
+"""How Python begins a frame of a variant's file. static/happenings/traceback.js has the same."""
 
 
 @lru_cache(maxsize=64)

@@ -104,8 +104,10 @@ SERVER_RESET = Verdict(CloseCode.RESET, "The server reset the connection.")
 
 
 def too_many(most: int) -> Verdict:
-    reason = f"{most} terminals are open, which is the limit; for more, start the app with a higher --terminals."
-    return Verdict(CloseCode.TOO_MANY, reason)
+    return Verdict(
+        CloseCode.TOO_MANY,
+        f"{most} terminals are open, which is the limit; for more, start the app with a higher --terminals.",
+    )
 
 
 def not_running(state: str) -> Verdict:

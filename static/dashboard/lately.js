@@ -1,20 +1,16 @@
 // What happened lately, the newest first.
-import {tellTimes} from "../figures.js";
-import {html, render, repeat} from "../lit.js";
-import {translate} from "../words.js";
+import {html, repeat} from "../painting/lit.js";
+import {painted} from "../painting/painted.js";
+import {_, translate} from "../words.js";
 
 const MOST = 12;
 
 export function followLately(main, feed) {
-  const list = main.querySelector("#latest");
-  let ours = false;
+  const paint = painted(main.querySelector("#latest"));
   return feed.follow((changes) => {
     if (!changes.journal.size) return;
     const latest = [...feed.journal.values()].sort((one, other) => Number(other.id) - Number(one.id)).slice(0, MOST);
-    if (!ours) list.replaceChildren();
-    ours = true;
-    render(repeat(latest, (entry) => entry.id, line), list);
-    tellTimes(list);
+    paint(latest.length ? repeat(latest, (entry) => entry.id, line) : html`<li class="nobody">${_("Nothing yet. Here is told what happens to the servers.")}</li>`);
   });
 }
 

@@ -1,11 +1,10 @@
 // The dashboard, live: a row is patched when its server has changed and somebody looks at it, and only then.
-import {every} from "../beat.js";
-import {tellTimes} from "../figures.js";
-import {render} from "../lit.js";
-import {pressed, whenReleased} from "../press.js";
+import {every} from "../painting/beat.js";
+import {painted} from "../painting/painted.js";
+import {pressed, whenReleased} from "../painting/press.js";
 import {showArrivals} from "../rooms/door.js";
 import {row} from "../rooms/row.js";
-import {sparkline, traffic} from "../rooms/traffic.js";
+import {sparkline, traffic} from "../series/traffic.js";
 import {_, n_} from "../words.js";
 import {followLately} from "./lately.js";
 import {followStartForm} from "./start-form.js";
@@ -66,9 +65,9 @@ export function mount(main, feed) {
     for (const end of ends) end();
   };
 
-  /** A room: its element, whether it is looked at, whether it is to be painted then, and the server as painted here. */
+  /** A room: its element, how it is painted, whether it is in view, whether it is due then, the server as painted here. */
   function enter(name, element) {
-    const room = {element, near: false, due: "short" in element.dataset, server: null};
+    const room = {element, paint: painted(element), near: false, due: "short" in element.dataset, server: null};
     rooms.set(name, room);
     looks.observe(element);
     return room;
@@ -107,10 +106,8 @@ export function mount(main, feed) {
       return;
     }
     room.due = false;
-    if (!room.server) room.element.replaceChildren(); // the first paint was the template's
     room.element.className = `room is-${server.state}`;
-    render(row(server, titles[server.variant], latest.get(name), mayChange), room.element);
-    tellTimes(room.element);
+    room.paint(row(server, titles[server.variant], latest.get(name), mayChange));
     if (room.server) showArrivals(room.element, room.server.connections, server.connections);
     room.server = server;
   }

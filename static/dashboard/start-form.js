@@ -1,25 +1,25 @@
 // The form that starts a server: tells what each variant teaches, and what is wrong with a field beside that field.
 import {busyWhile} from "../actions.js";
 import {clearFieldErrors, settingsOf, showFieldError, valueOf} from "../fields.js";
-import {html, render} from "../lit.js";
+import {html} from "../painting/lit.js";
+import {painted} from "../painting/painted.js";
 import {call} from "../rest.js";
 
 export function followStartForm(form) {
   const variant = form.elements.variant;
-  const lesson = form.querySelector("#lesson");
-  lesson.replaceChildren();
-  const tell = () => {
-    const {title, lesson: words} = variant.selectedOptions[0].dataset;
-    render(html`<b>${title}</b> ${words}`, lesson);
+  const paint = painted(form.querySelector("#lesson"));
+  const describe = () => {
+    const {title, lesson} = variant.selectedOptions[0].dataset;
+    paint(html`<b>${title}</b> ${lesson}`);
   };
   const send = (event) => {
     event.preventDefault();
     clearFieldErrors(form);
     busyWhile(event.submitter, start(form));
   };
-  variant.addEventListener("change", tell);
+  variant.addEventListener("change", describe);
   form.addEventListener("submit", send);
-  tell();
+  describe();
   return () => form.removeEventListener("submit", send);
 }
 

@@ -1,16 +1,20 @@
 // Clearing, which cannot be undone, and so is asked for twice.
 import {busyWhile} from "../actions.js";
-import {html, render} from "../lit.js";
+import {html} from "../painting/lit.js";
+import {painted} from "../painting/painted.js";
 import {call} from "../rest.js";
 import {_} from "../words.js";
 
 /** `cleared` is called afterwards. `tell(server, any)` says whose are shown, and whether there are any. */
 export function followClear(form, cleared) {
   if (!form) return {tell() {}, end() {}};
-  let server = "";
+  let server = form.elements.server.value;
   let asks = false;
-  form.replaceChildren();
-  form.addEventListener("submit", (event) => event.preventDefault());
+  const show = painted(form);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (!asks) ask(true);
+  });
   const ask = (asking) => {
     asks = asking;
     paint();
@@ -24,12 +28,11 @@ export function followClear(form, cleared) {
     cleared();
   };
   const paint = () =>
-    render(
+    show(
       asks
         ? html`<span>${server ? _("Forget the exceptions of %(name)s, for good?", {name: server}) : _("Forget all exceptions, for good?")}</span>
             <button type="button" @click=${clear}>${_("Clear")}</button> <button type="button" class="quiet" @click=${() => ask(false)}>${_("Keep")}</button>`
-        : html`<button type="button" class="quiet" @click=${() => ask(true)}>${server ? _("Clear those of %(name)s", {name: server}) : _("Clear all")}</button>`,
-      form,
+        : html`<input type="hidden" name="server" value=${server}><button class="quiet">${server ? _("Clear those of %(name)s", {name: server}) : _("Clear all")}</button>`,
     );
   paint();
   return {

@@ -1,13 +1,14 @@
 // The exceptions of all servers, live; what is sifted for is kept in the address, so that it can be sent to somebody.
 import {busyWhile} from "../actions.js";
-import {tellTimes} from "../figures.js";
-import {html, nothing, render, repeat} from "../lit.js";
+import {html, nothing, repeat} from "../painting/lit.js";
+import {painted} from "../painting/painted.js";
 import {tellProblem} from "../notices.js";
-import {eased} from "../server/eased.js";
+import {eased} from "../painting/eased.js";
 import {_} from "../words.js";
 import {followClear} from "./clear.js";
-import {entry} from "./entry.js";
-import {Records} from "./records.js";
+import {entry} from "../happenings/entry.js";
+import {earlierLink} from "../happenings/earlier.js";
+import {Records} from "../happenings/records.js";
 
 const AT_ONCE = 50;
 const TYPING_MS = 250;
@@ -19,17 +20,15 @@ export function mount(main, feed) {
   const form = main.querySelector("#sift");
   if ("later" in list.dataset) return () => {}; // a page of the past, as it was asked for
   let records = null;
-  let ours = false;
+  const show = painted(list);
+  const showOlder = painted(older);
   let typing = 0;
   let over = false;
 
   const paint = eased(list, 250, () => {
     if (!records?.loaded) return;
-    if (!ours) list.replaceChildren();
-    ours = true;
-    render(view(), list);
-    render(records.next ? html`<button class="small" @click=${more}>${_("Earlier")}</button>` : nothing, older);
-    tellTimes(list);
+    show(view());
+    showOlder(records.next ? earlierLink(`/ui/exceptions?${new URLSearchParams(given({...wanted(), after: records.next}))}`, more) : nothing);
     offer(form.elements.server, feed.servers.keys(), records.items.map((one) => one.server));
     offer(form.elements.type, [], records.items.map((one) => one.type));
     clear.tell(wanted().server, records.items.length > 0);
@@ -38,7 +37,7 @@ export function mount(main, feed) {
   const sift = () => {
     clearTimeout(typing);
     const {server, type, q} = wanted();
-    const query = new URLSearchParams(Object.entries({server, type, q}).filter(([, text]) => text));
+    const query = new URLSearchParams(given({server, type, q}));
     const address = `${location.pathname}${query.size ? `?${query}` : ""}`;
     if (address !== location.pathname + location.search) history.replaceState(null, "", address);
     records = new Records("/exceptions", {server, type, q}, (one) => fits(one, {server, type, q}), AT_ONCE);
@@ -52,7 +51,6 @@ export function mount(main, feed) {
     clearTimeout(typing);
     typing = setTimeout(sift, TYPING_MS);
   };
-  older.replaceChildren();
   form.addEventListener("submit", send);
   form.addEventListener("change", sift);
   form.addEventListener("input", type);
@@ -89,7 +87,7 @@ export function mount(main, feed) {
   }
 
   function more() {
-    busyWhile(older.querySelector("button"), records.more().then(paint));
+    busyWhile(older.querySelector("a"), records.more().then(paint));
   }
 
   function view() {
@@ -101,9 +99,11 @@ export function mount(main, feed) {
   }
 
   function line(one) {
-    return entry(one, {server: feed.servers.has(one.server) ? "there" : "gone", connection: feed.servers.has(one.server)});
+    return entry(one, {server: feed.servers.has(one.server) ? "there" : "gone", there: feed.servers.has(one.server)});
   }
 }
+
+const given = (fields) => Object.entries(fields).filter(([, text]) => text);
 
 /** As `Caught.fits` in app/history/exceptions.py. */
 function fits(one, {server, type, q}) {

@@ -1,24 +1,21 @@
 // How late the loop comes to what is ready, now and over time.
-import {chart, say} from "../charts.js";
-import {grouped} from "../figures.js";
-import {html, render} from "../lit.js";
-import {eased} from "../server/eased.js";
+import {chart, say} from "../painting/charts.js";
+import {grouped, ms} from "../figures.js";
+import {html} from "../painting/lit.js";
+import {painted} from "../painting/painted.js";
+import {eased} from "../painting/eased.js";
 import {_} from "../words.js";
-import {history} from "./history.js";
+import {loopSeries} from "../series/loop.js";
 
 const SECONDS = 300;
-const ms = (value) => `${value < 10 ? value.toFixed(2) : value.toFixed(0)} ms`;
 
 export function followLag(main, feed) {
-  const now = main.querySelector("#lag-now");
+  const showFigures = painted(main.querySelector("#lag-now"));
   const figure = main.querySelector("#lag-chart");
   let pointed = null;
-  let ours = false;
   const paint = eased(main.querySelector("#lag"), 500, () => {
     if (!feed.loop) return;
-    if (!ours) now.replaceChildren();
-    ours = true;
-    render(figures(feed.loop), now);
+    showFigures(figures(feed.loop));
     draw();
   });
   const drawn = chart(figure, {
@@ -46,7 +43,7 @@ export function followLag(main, feed) {
 
   function draw() {
     const at = performance.now();
-    const points = history.points.filter((point) => at - point.at < SECONDS * 1000);
+    const points = loopSeries.points.filter((point) => at - point.at < SECONDS * 1000);
     drawn.show(points.map((point) => (point.at - at) / 1000), ["max", "p99", "p50"].map((part) => points.map(({lag_ms}) => lag_ms[part])));
     const {lag_ms} = points[pointed ?? points.length - 1] ?? feed.loop;
     say(figure, _("— p99 %(p99)s, ┄ worst %(max)s, thin: half under %(p50)s", {p99: ms(lag_ms.p99), max: ms(lag_ms.max), p50: ms(lag_ms.p50)}));

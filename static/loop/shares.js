@@ -1,37 +1,32 @@
 // Who has the loop: now as bars, over time as layers on one another, the page's own at the bottom. Shades tell the
 // layers apart, since colour is for states; what is left white above them is the loop's rest.
-import {chart, say} from "../charts.js";
+import {chart, say} from "../painting/charts.js";
 import {percent} from "../figures.js";
-import {html, nothing, render, repeat} from "../lit.js";
-import {eased} from "../server/eased.js";
+import {html, repeat} from "../painting/lit.js";
+import {painted} from "../painting/painted.js";
+import {eased} from "../painting/eased.js";
 import {_} from "../words.js";
-import {history} from "./history.js";
+import {loopSeries} from "../series/loop.js";
 
 const SECONDS = 300;
 const MOST_LAYERS = 5;
-const LEAST = 0.0005; // what would be written as 0.0 %
+const LEAST = 0.0005; // what is written as 0 %
 const shade = (place) => `color-mix(in srgb, var(--ink) ${[85, 62, 44, 30, 20, 12][place] ?? 12}%, var(--ground))`;
 
 export function followShares(main, feed) {
-  const bars = main.querySelector("#shares");
-  const threads = main.querySelector("#thread-shares");
+  const showShares = painted(main.querySelector("#shares"));
+  const showThreads = painted(main.querySelector("#thread-shares"));
   const figure = main.querySelector("#share-chart");
   const section = main.querySelector("#who");
   let layers = [];
   let drawn = null;
   let pointed = null;
-  let ours = false;
 
   const paint = eased(section, 500, () => {
     if (!feed.loop) return;
-    if (!ours) {
-      bars.replaceChildren();
-      threads.replaceChildren();
-    }
-    ours = true;
     draw();
-    render(shares(feed), bars);
-    render(onThreads(feed), threads);
+    showShares(shares(feed));
+    showThreads(onThreads(feed));
   });
   const unfollow = feed.follow((changes) => {
     if (changes.loop || changes.servers.size) paint();
@@ -57,7 +52,7 @@ export function followShares(main, feed) {
     const layer = layers.indexOf(name);
     return html`<li>
       <span class="name">${layer >= 0 ? html`<i class="swatch s${layer}" aria-hidden="true"></i>` : html`<i class="swatch" aria-hidden="true"></i>`}${words ?? html`<a href="/ui/servers/${name}" translate="no">${name}</a>`}</span>
-      <meter min="0" max="1" .value=${share} aria-hidden="true"></meter><b>${percent(share < LEAST ? 0 : share)}</b></li>`;
+      <meter min="0" max="1" .value=${share} aria-hidden="true"></meter><b>${percent(share)}</b></li>`;
   }
 
   function onThreads() {
@@ -69,7 +64,7 @@ export function followShares(main, feed) {
 
   function draw() {
     const now = performance.now();
-    const points = history.points.filter(({at}) => now - at < SECONDS * 1000);
+    const points = loopSeries.points.filter(({at}) => now - at < SECONDS * 1000);
     const wanted = largest(points);
     if (!drawn || wanted.join() !== layers.join()) {
       drawn?.end();

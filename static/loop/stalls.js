@@ -1,7 +1,7 @@
 // When the loop stood still, and on which line. Asked for when their count has grown.
-import {tellTimes} from "../figures.js";
-import {html, render, repeat} from "../lit.js";
-import {eased} from "../server/eased.js";
+import {html, repeat} from "../painting/lit.js";
+import {painted} from "../painting/painted.js";
+import {eased} from "../painting/eased.js";
 import {call} from "../rest.js";
 import {_} from "../words.js";
 import {placeOf} from "./place.js";
@@ -13,14 +13,8 @@ export function followStalls(main, feed) {
   let count = -1;
   let stalls = null;
   let asking = false;
-  let ours = false;
-  const paint = eased(list, 500, () => {
-    if (!stalls) return;
-    if (!ours) list.replaceChildren();
-    ours = true;
-    render(view(stalls), list);
-    tellTimes(list);
-  });
+  const show = painted(list);
+  const paint = eased(list, 500, () => stalls && show(view(stalls)));
   const ask = async () => {
     if (asking || (feed.loop.stalled === count && !stalls?.some((stall) => !stall.over))) return;
     asking = true;

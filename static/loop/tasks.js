@@ -1,11 +1,12 @@
 // The tasks of the loop and the threads of servers, each with the line where it is. Looked at every two seconds while
 // they are in view, a bounded number at a time.
-import {every} from "../beat.js";
+import {every} from "../painting/beat.js";
 import {grouped} from "../figures.js";
-import {html, nothing, render, repeat} from "../lit.js";
+import {html, nothing, repeat} from "../painting/lit.js";
+import {painted} from "../painting/painted.js";
 import {tellProblem} from "../notices.js";
 import {call} from "../rest.js";
-import {eased} from "../server/eased.js";
+import {eased} from "../painting/eased.js";
 import {_, n_} from "../words.js";
 import {placeOf} from "./place.js";
 
@@ -16,14 +17,14 @@ export function followTasks(main, feed) {
   const section = main.querySelector("#tasks");
   const sheet = main.querySelector("#task-sheet");
   const count = main.querySelector("#task-count");
-  const more = main.querySelector("#more-tasks");
   const form = main.querySelector("#sift");
   let items = [];
   let next = null;
   let paged = false;
   let over = false;
   let turn = 0;
-  let ours = false;
+  const show = painted(sheet);
+  const showMore = painted(main.querySelector("#more-tasks"));
 
   const look = eased(section, EVERY_MS, () => paged || load());
   const endBeat = every(EVERY_MS, look);
@@ -65,11 +66,9 @@ export function followTasks(main, feed) {
   function paint(found, following) {
     items = found;
     next = following;
-    if (!ours) sheet.replaceChildren();
-    ours = true;
-    render(view(items), sheet);
+    show(view(items));
     count.textContent = next ? _("the first %(n)s", {n: grouped(items.length)}) : n_("%(n)s task", "%(n)s tasks", items.length, {n: grouped(items.length)});
-    render(next ? html`<button class="small" @click=${onwards}>${_("More")}</button>` : nothing, more);
+    showMore(next ? html`<button class="small" @click=${onwards}>${_("More")}</button>` : nothing);
   }
 
   function onwards() {
@@ -85,7 +84,7 @@ const view = (items) => html`<table class="rows of-tasks">
 
 function line({name, server, thread, stack}) {
   const at = placeOf(stack);
-  return html`<tr><td translate="no">${name}${thread ? html` <span class="aside" translate="yes">${_("a thread")}</span>` : nothing}</td>
+  return html`<tr><td translate="no">${name}</td>
     <td translate="no">${server ? html`<a href="/ui/servers/${server}">${server}</a>` : html`<span class="aside">echodeck</span>`}</td>
-    <td translate="no">${at ? html`<code>${at.code || at.function}</code> <span class="aside">${at.file.split("/").at(-1)}:${at.line}</span>` : nothing}</td></tr>`;
+    <td translate="no">${at ? html`<code>${at.code || at.function}</code> <span class="aside">${at.file.split("/").at(-1)}:${at.line}</span>` : nothing}${thread ? html` <span class="aside" translate="yes">${_("a thread")}</span>` : nothing}</td></tr>`;
 }

@@ -1,6 +1,6 @@
 // A server's door: who waits in the queue outside, who is inside. Dots up to a number, figures beyond.
 import {grouped} from "../figures.js";
-import {html} from "../lit.js";
+import {html} from "../painting/lit.js";
 import {_} from "../words.js";
 
 export const MOST_DOTS = 8;

@@ -1,7 +1,7 @@
 // A server as a row of the dashboard; templates/rooms.html paints the same first.
 import {states} from "../facts.js";
 import {grouped, percent, size} from "../figures.js";
-import {html, nothing} from "../lit.js";
+import {html, nothing} from "../painting/lit.js";
 import {_, n_, translate} from "../words.js";
 import {door} from "./door.js";
 

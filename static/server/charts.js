@@ -1,14 +1,13 @@
 // The last two minutes: what this server's clients sent and got, and how late the loop was meanwhile.
-import {every} from "../beat.js";
-import {chart, say} from "../charts.js";
-import {size} from "../figures.js";
-import {history} from "../loop/history.js";
-import {traffic, SECONDS} from "../rooms/traffic.js";
+import {every} from "../painting/beat.js";
+import {chart, say} from "../painting/charts.js";
+import {ms, size} from "../figures.js";
+import {loopSeries} from "../series/loop.js";
+import {traffic, SECONDS} from "../series/traffic.js";
 import {_} from "../words.js";
-import {eased} from "./eased.js";
+import {eased} from "../painting/eased.js";
 
 const rate = (bytes) => `${size(Math.round(bytes))}/s`;
-const ms = (value) => `${value < 10 ? value.toFixed(1) : value.toFixed(0)} ms`;
 
 export function followCharts(place, feed, name) {
   const section = place.querySelector("#charts");
@@ -55,7 +54,7 @@ export function followCharts(place, feed, name) {
 
   function tellLag() {
     const now = performance.now();
-    const points = history.points.filter(({at}) => now - at < SECONDS * 1000);
+    const points = loopSeries.points.filter(({at}) => now - at < SECONDS * 1000);
     charts[1].show(points.map(({at}) => (at - now) / 1000), [points.map((one) => one.lag_ms.p99)]);
     const at = (points[pointed.lag ?? points.length - 1] ?? feed.loop)?.lag_ms.p99 ?? 0;
     const most = Math.max(0, ...points.map((one) => one.lag_ms.p99));

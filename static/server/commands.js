@@ -2,7 +2,8 @@
 import {act, busyWhile} from "../actions.js";
 import {states} from "../facts.js";
 import {clearFieldErrors, showFieldError} from "../fields.js";
-import {html, render} from "../lit.js";
+import {html} from "../painting/lit.js";
+import {painted} from "../painting/painted.js";
 import {call, serverPath} from "../rest.js";
 import {_} from "../words.js";
 
@@ -16,16 +17,14 @@ export function followCommands(place, feed, name) {
   };
   form.addEventListener("submit", send);
   // The template's buttons stay until others are due: somebody may be typing already.
-  let painted = form.querySelector("[value=stop]") !== null;
-  let ours = false;
+  let shownAlive = form.querySelector("[value=stop]") !== null;
+  const show = painted(form);
   const unfollow = feed.follow(() => {
     const server = feed.servers.get(name);
     const alive = server && !states[server.state].rests;
-    if (!server || alive === painted) return;
-    if (!ours) form.replaceChildren();
-    ours = true;
-    painted = alive;
-    render(buttons(name, alive), form);
+    if (!server || alive === shownAlive) return;
+    shownAlive = alive;
+    show(buttons(name, alive));
   });
   return () => {
     form.removeEventListener("submit", send);

@@ -1,36 +1,33 @@
 // The table of the connections: sorted, sifted, windowed. Figures change as they come; the order holds while somebody
 // points at a row or is in it with the keyboard, so that nothing moves away under a finger.
 import {busyWhile} from "../actions.js";
-import {every} from "../beat.js";
-import {states} from "../facts.js";
-import {grouped, size, span, tellTimes} from "../figures.js";
-import {html, nothing, render, repeat} from "../lit.js";
+import {every} from "../painting/beat.js";
+import {connectionStates, states} from "../facts.js";
+import {grouped} from "../figures.js";
+import {cell, columnsOf} from "../painting/cells.js";
+import {html, ifDefined, nothing, render, repeat} from "../painting/lit.js";
+import {painted} from "../painting/painted.js";
+import {address} from "../rooms/row.js";
 import {notice} from "../notices.js";
 import {call} from "../rest.js";
 import {_, n_} from "../words.js";
-import {eased} from "./eased.js";
+import {eased} from "../painting/eased.js";
 import {openTap} from "./tap.js";
-import {seenOf} from "./windowed.js";
+import {seenOf} from "../painting/windowed.js";
 
 const ROW = 34; // px, as .sheet tbody tr has it
 const GAP_MS = 500;
 const ORDER_MS = 1500;
 const ANCHOR = "#connection-";
-const STATES = {open: _("inside"), waiting: _("waiting"), "peer-closed": _("client has closed")};
-
 const numberOf = ({id}) => Number(id.slice(id.indexOf("-") + 1));
-const dash = "–";
-const COLUMNS = [
-  {key: "peer", words: _("client"), class: "c-peer", by: (row) => row.peer},
-  {key: "state", words: _("state"), class: "c-state", by: (row) => row.state},
-  {key: "id", words: _("id"), class: "c-id", by: numberOf},
-  {key: "since", words: _("since"), class: "n", by: (row) => -Date.parse(row.since)},
-  {key: "bytes_in", words: _("in"), class: "n", by: (row) => row.bytes_in},
-  {key: "bytes_out", words: _("out"), class: "n", by: (row) => row.bytes_out},
-  {key: "unread", words: _("unread"), class: "n", by: (row) => row.unread},
-  {key: "idle", words: _("idle"), class: "n", by: (row) => row.idle ?? -1},
-  {key: "rtt_us", words: _("round trip"), class: "n", by: (row) => row.rtt_us ?? -1},
-];
+
+/** What a column is sorted by, by the name of its `sort`. */
+const KEYS = {
+  text: ({key}) => (row) => row[key],
+  number: ({key}) => (row) => row[key] ?? -1,
+  time: ({key}) => (row) => -Date.parse(row[key]),
+  serial: () => numberOf,
+};
 
 export function followConnections(place, feed, name) {
   const sheet = place.querySelector("#sheet");
@@ -45,14 +42,15 @@ export function followConnections(place, feed, name) {
   let orderedAt = -Infinity;
   let stale = true;
   let mine = new Set();
-  let ours = false;
+  const columns = columnsOf(sheet);
+  const showSheet = painted(sheet);
 
   const paint = eased(sheet, GAP_MS, () => {
     if (stale) arrange();
     show();
     count.textContent = counted(feed, name, order.length);
   });
-  const scroll = () => requestAnimationFrame(() => ours && show());
+  const scroll = () => requestAnimationFrame(() => "painted" in sheet.dataset && show());
   const anew = () => {
     orderedAt = -Infinity;
     stale = true;
@@ -107,7 +105,8 @@ export function followConnections(place, feed, name) {
       return;
     }
     orderedAt = now;
-    const {by} = COLUMNS.find((column) => column.key === sort.key);
+    const column = columns.find(({key}) => key === sort.key);
+    const by = KEYS[column.sort](column);
     const rows = [...feed.connections.values()].filter((row) => fits(row, wanted));
     const keys = new Map(rows.map((row) => [row, by(row)]));
     const turn = sort.down ? -1 : 1;
@@ -116,41 +115,38 @@ export function followConnections(place, feed, name) {
   }
 
   function show() {
-    if (!ours) sheet.replaceChildren();
-    ours = true;
     const seen = seenOf(sheet, order.length, ROW);
     const rows = order.slice(seen.first, seen.end).map((id, place) => ({row: feed.connections.get(id), index: seen.first + place + 2}));
-    render(view(rows.filter(({row}) => row), seen), sheet);
-    tellTimes(sheet);
+    showSheet(view(rows.filter(({row}) => row), seen));
   }
 
   function view(rows, seen) {
-    if (!order.length) return html`${empty()}`;
     return html`<table class="rows" aria-rowcount=${order.length + 1} aria-label=${_("Connections")}>
-      <thead><tr aria-rowindex="1">${COLUMNS.map(heading)}<th class="c-do"><span class="unseen">${_("actions")}</span></th></tr></thead>
+      <thead><tr aria-rowindex="1">${columns.map(heading)}<th class="c-do scripted"><span class="unseen">${_("actions")}</span></th></tr></thead>
       <tbody>
-        ${seen.above ? html`<tr class="left-out" aria-hidden="true"><td colspan="10" .style=${`height:${seen.above}px`}></td></tr>` : nothing}
+        ${seen.above ? html`<tr class="left-out" aria-hidden="true"><td colspan=${columns.length + 1} .style=${`height:${seen.above}px`}></td></tr>` : nothing}
         ${repeat(rows, ({row}) => row.id, line)}
-        ${seen.below ? html`<tr class="left-out" aria-hidden="true"><td colspan="10" .style=${`height:${seen.below}px`}></td></tr>` : nothing}
+        ${seen.below ? html`<tr class="left-out" aria-hidden="true"><td colspan=${columns.length + 1} .style=${`height:${seen.below}px`}></td></tr>` : nothing}
       </tbody>
-    </table>`;
+    </table>
+    ${order.length ? nothing : empty()}`;
   }
 
   function empty() {
     if (wanted.text || wanted.state) return html`<p class="nobody">${_("None is like that; it may have ended.")} <button class="small" @click=${() => sift.set("")}>${_("Show all")}</button></p>`;
     const server = feed.servers.get(name);
     const runs = server && !states[server.state].rests;
-    return html`<p class="nobody">${runs ? _("Nobody is connected. Open a terminal above, or connect any TCP client.") : _("Nobody can connect: it does not run.")}</p>`;
+    return html`<p class="nobody">${runs ? _("Nobody is connected. Open a terminal above, or connect any TCP client to %(address)s.", {address: address(server)}) : _("Nobody can connect: it does not run.")}</p>`;
   }
 
-  function heading({key, words, class: kind}) {
+  function heading({key, cell, sort: by, words, kind}) {
     const sorted = sort.key === key;
-    return html`<th class=${kind} aria-sort=${sorted ? (sort.down ? "descending" : "ascending") : "none"}><button @click=${() => sortBy(key)}>${words}<span aria-hidden="true">${sorted ? (sort.down ? " ↓" : " ↑") : ""}</span></button></th>`;
+    return html`<th class=${ifDefined(kind || undefined)} data-key=${key} data-cell=${cell} data-sort=${by} aria-sort=${sorted ? (sort.down ? "descending" : "ascending") : "none"}><button @click=${() => sortBy(key)}>${words}<span class="scripted" aria-hidden="true">${sorted ? (sort.down ? " ↓" : " ↑") : ""}</span></button></th>`;
   }
 
   function sortBy(key) {
     // Figures are looked at for who has most of them: largest first.
-    const first = !["peer", "state", "id"].includes(key);
+    const first = !["text", "serial"].includes(columns.find((column) => column.key === key).sort);
     sort.down = sort.key === key ? !sort.down : first;
     sort.key = key;
     sheet.scrollTop = 0;
@@ -158,19 +154,19 @@ export function followConnections(place, feed, name) {
   }
 
   function line({row, index}) {
-    const idle = row.idle === null ? dash : seconds(row.idle + (performance.now() - (heard.get(row.id) ?? performance.now())) / 1000);
     const yours = mine.has(row.id) || mine.has(row.peer);
     return html`<tr id="connection-${row.id}" aria-rowindex=${index} class="is-${row.state}${yours ? " is-yours" : ""}">
-      <td class="c-peer" translate="no">${row.peer}${yours ? html` <span class="yours" translate="yes">${_("your terminal")}</span>` : nothing}</td>
-      <td class="c-state"><i class="sign" aria-hidden="true"></i>${STATES[row.state]}</td>
-      <td class="c-id" translate="no">${row.id}</td>
-      <td class="n"><time datetime=${row.since} data-since></time></td>
-      <td class="n">${size(row.bytes_in)}</td><td class="n">${size(row.bytes_out)}</td>
-      <td class="n">${row.unread ? size(row.unread) : dash}</td><td class="n">${idle}</td>
-      <td class="n">${row.rtt_us === null ? dash : `${(row.rtt_us / 1000).toFixed(2)} ms`}</td>
-      <td class="c-do"><button class="small" @click=${() => watch(row)}>${_("Tap")}<span class="unseen" translate="no"> ${row.peer}</span></button>
+      ${columns.map((column) => cell(column, valueOf(row, column.key), yours && column.key === "peer" ? html` <span class="yours scripted" translate="yes">${_("your terminal")}</span>` : ""))}
+      <td class="c-do scripted"><button class="small" @click=${() => watch(row)}>${_("Tap")}<span class="unseen" translate="no"> ${row.peer}</span></button>
         ${mayChange ? html`<button class="small" @click=${(event) => hangUp(event.currentTarget, row)}>${_("Hang up")}<span class="unseen" translate="no"> ${row.peer}</span></button>` : nothing}</td>
     </tr>`;
+  }
+
+  /** Idle times go on from when they were last sent. */
+  function valueOf(row, key) {
+    if (key !== "idle" || row.idle === null) return row[key];
+    const now = performance.now();
+    return row.idle + (now - (heard.get(row.id) ?? now)) / 1000;
   }
 
   function watch(row) {
@@ -185,7 +181,6 @@ export function followConnections(place, feed, name) {
 }
 
 const compare = (one, other) => (one < other ? -1 : one > other ? 1 : 0);
-const seconds = (count) => (count < 10 ? `${count.toFixed(1)} s` : span(count));
 
 function fits(row, {text, state}) {
   return row && (!state || row.state === state) && (!text || row.id === text || row.peer.includes(text));
@@ -195,7 +190,7 @@ function counted(feed, name, shown) {
   const all = feed.connections.size;
   const {open = 0, waiting = 0} = feed.servers.get(name)?.connections ?? {};
   if (shown < all) return _("%(n)s of %(all)s", {n: grouped(shown), all: grouped(all)});
-  if (all < open + waiting - 50) return _("%(n)s of %(all)s told so far", {n: grouped(all), all: grouped(open + waiting)});
+  if (all < open + waiting - 50) return _("the first %(n)s of %(all)s", {n: grouped(all), all: grouped(open + waiting)});
   return n_("%(n)s connection", "%(n)s connections", all, {n: grouped(all)});
 }
 
@@ -208,7 +203,7 @@ function followSift(form, wanted, tell) {
     <label><span class="unseen">${_("State")}</span><select @change=${(event) => {
       wanted.state = event.target.value;
       tell();
-    }}><option value="">${_("every state")}</option>${Object.entries(STATES).map(([state, words]) => html`<option value=${state} ?selected=${state === wanted.state}>${words}</option>`)}</select></label>`;
+    }}><option value="">${_("every state")}</option>${Object.entries(connectionStates).map(([state, words]) => html`<option value=${state} ?selected=${state === wanted.state}>${words}</option>`)}</select></label>`;
   form.addEventListener("submit", (event) => event.preventDefault());
   render(view(), form);
   return {

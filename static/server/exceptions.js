@@ -1,25 +1,20 @@
 // What this server's code raised.
-import {entry} from "../exceptions/entry.js";
-import {Records} from "../exceptions/records.js";
-import {tellTimes} from "../figures.js";
-import {html, nothing, render, repeat} from "../lit.js";
+import {earlierLink} from "../happenings/earlier.js";
+import {entry} from "../happenings/entry.js";
+import {Records} from "../happenings/records.js";
+import {html, nothing, repeat} from "../painting/lit.js";
+import {painted} from "../painting/painted.js";
 import {tellProblem} from "../notices.js";
 import {_} from "../words.js";
-import {eased} from "./eased.js";
+import {eased} from "../painting/eased.js";
 
 const AT_ONCE = 20;
 
 export function followExceptions(place, feed, name) {
   const list = place.querySelector("#caught");
   const records = new Records("/exceptions", {server: name}, (one) => one.server === name, AT_ONCE);
-  let ours = false;
-  const paint = eased(list, 250, () => {
-    if (!records.loaded) return;
-    if (!ours) list.replaceChildren();
-    ours = true;
-    render(view(), list);
-    tellTimes(list);
-  });
+  const show = painted(list);
+  const paint = eased(list, 250, () => records.loaded && show(view()));
   const load = () => records.load().then(paint, (problem) => problem.status === 404 || tellProblem(problem));
   const more = () => records.more().then(paint, tellProblem);
   const unfollow = feed.follow((changes) => {
@@ -35,7 +30,7 @@ export function followExceptions(place, feed, name) {
 
   function view() {
     if (!records.items.length) return html`<p class="nobody">${_("None. Exceptions of its code are caught, counted and shown here, each with what the client had sent.")}</p>`;
-    return html`<ol class="catches">${repeat(records.items, (one) => one.id, (one) => entry(one, {server: "none", connection: feed.connections.has(one.connection)}))}</ol>
-      ${records.next ? html`<p><button class="small" @click=${more}>${_("Earlier")}</button></p>` : nothing}`;
+    return html`<ol class="catches">${repeat(records.items, (one) => one.id, (one) => entry(one, {server: "none", there: feed.connections.has(one.connection)}))}</ol>
+      ${records.next ? html`<p>${earlierLink(`/ui/exceptions?server=${name}`, more)}</p>` : nothing}`;
   }
 }

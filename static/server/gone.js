@@ -1,5 +1,5 @@
 // A server that is removed while its page is open: the page says so, and where its traces are.
-import {html, render} from "../lit.js";
+import {html, render} from "../painting/lit.js";
 import {go} from "../navigation.js";
 import {call, serverPath} from "../rest.js";
 import {_} from "../words.js";

@@ -1,26 +1,20 @@
 // Who the server is and how it fares: its state, and the figures that lead to what they count.
 import {states} from "../facts.js";
-import {grouped, percent, size, tellTimes} from "../figures.js";
-import {html, nothing, render} from "../lit.js";
+import {grouped, percent, size} from "../figures.js";
+import {html, ifDefined, nothing} from "../painting/lit.js";
+import {painted} from "../painting/painted.js";
 import {address} from "../rooms/row.js";
 import {_, n_, translate} from "../words.js";
 
 export function followHeadline(place, feed, name) {
-  const state = place.querySelector("#now-state");
-  const tally = place.querySelector("#tally");
-  let ours = false;
+  const showStatus = painted(place.querySelector("#now-state"));
+  const showFigures = painted(place.querySelector("#tally"));
   return feed.follow((changes) => {
     const server = feed.servers.get(name);
     if (!server || !(changes.servers.has(name) || changes.loop)) return;
-    if (!ours) {
-      state.replaceChildren();
-      tally.replaceChildren();
-    }
-    ours = true;
     if (!place.matches(`.is-${server.state}`)) place.className = `server is-${server.state}`;
-    render(status(server), state);
-    tellTimes(state);
-    render(figures(server, feed.loop), tally);
+    showStatus(status(server));
+    showFigures(figures(server, feed.loop));
   });
 }
 
@@ -40,4 +34,4 @@ const figures = (server, loop) => html`
     : figure(_("processor time"), server.cpu_seconds === null ? "–" : `${server.cpu_seconds.toFixed(2)} s`, "/ui/loop#threads")}
   ${figure(_("exceptions"), grouped(server.exceptions), "#exceptions", server.exceptions > 0)}`;
 
-const figure = (words, text, link, trouble = false) => html`<div><dt>${words}</dt><dd>${link ? html`<a href=${link} class=${trouble ? "trouble" : ""}>${text}</a>` : text}</dd></div>`;
+const figure = (words, text, link, trouble = false) => html`<div><dt>${words}</dt><dd>${link ? html`<a href=${link} class=${ifDefined(trouble ? "trouble" : undefined)}>${text}</a>` : text}</dd></div>`;

@@ -1,8 +1,9 @@
 // Where the server is in its own source, looked at once a second. Marked by an arrow and by words, so that a learner
 // sees all clients wait at one await, or one thread stand in one recv.
-import {every} from "../beat.js";
+import {every} from "../painting/beat.js";
 import {grouped} from "../figures.js";
-import {html, nothing, render} from "../lit.js";
+import {html, nothing} from "../painting/lit.js";
+import {painted} from "../painting/painted.js";
 import {call} from "../rest.js";
 import {_, n_} from "../words.js";
 
@@ -11,13 +12,12 @@ const MOST_TOLD = 3;
 
 export function followSource(place, feed, name) {
   const code = place.querySelector("#code");
-  const here = place.querySelector("#here");
+  const showSummary = painted(place.querySelector("#here"));
   const note = place.querySelector("#source-now");
   let marked = [];
   let asking = false;
   let told = "";
   let over = false;
-  here.replaceChildren();
 
   const look = async () => {
     if (document.hidden || asking || over) return;
@@ -42,7 +42,7 @@ export function followSource(place, feed, name) {
     marked = items.map((item) => code.querySelector(`#L${item.line}`)).filter(Boolean);
     for (const line of marked) mark(line, lines.get(Number(line.dataset.line)));
     note.textContent = seen < of ? _("%(seen)s of its %(all)s tasks were looked at", {seen: grouped(seen), all: grouped(of)}) : _("with where it is now");
-    render(summary(items), here);
+    showSummary(summary(items));
   }
 
   function summary(items) {

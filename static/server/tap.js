@@ -1,7 +1,7 @@
 // A tap: one connection's bytes, both ways, as they go through. One at a time, since each is a stream of its own and a
 // browser opens six to one host; a bounded number of bytes, the latest.
 import {timeOfDay} from "../figures.js";
-import {html, nothing, render} from "../lit.js";
+import {html, nothing, render} from "../painting/lit.js";
 import {dump} from "../terminal/hex.js";
 import {_, n_} from "../words.js";
 

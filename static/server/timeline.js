@@ -1,29 +1,24 @@
 // What happened to this server, the newest first.
-import {Records} from "../exceptions/records.js";
-import {tellTimes} from "../figures.js";
-import {html, nothing, render, repeat} from "../lit.js";
+import {earlierLink} from "../happenings/earlier.js";
+import {Records} from "../happenings/records.js";
+import {html, nothing, repeat} from "../painting/lit.js";
+import {painted} from "../painting/painted.js";
 import {tellProblem} from "../notices.js";
-import {_, translate} from "../words.js";
-import {eased} from "./eased.js";
+import {translate} from "../words.js";
+import {eased} from "../painting/eased.js";
 
 const AT_ONCE = 30;
 
 export function timeline(place, feed, name) {
   const list = place.querySelector("#story");
-  const earlier = place.querySelector("#earlier");
   if ("earlier" in list.dataset) return () => {}; // a page of the past, as it was asked for
   const records = new Records("/journal", {server: name}, (one) => one.server === name, AT_ONCE);
-  let ours = false;
+  const show = painted(list);
+  const showEarlier = painted(place.querySelector("#earlier"));
   const paint = eased(list, 250, () => {
     if (!records.loaded) return;
-    if (!ours) {
-      list.replaceChildren();
-      earlier.replaceChildren();
-    }
-    ours = true;
-    render(repeat(records.items, (one) => one.id, line), list);
-    render(records.next ? html`<button class="small" @click=${more}>${_("Earlier")}</button>` : nothing, earlier);
-    tellTimes(list);
+    show(repeat(records.items, (one) => one.id, line));
+    showEarlier(records.next ? earlierLink(`/ui/servers/${name}?earlier=${records.next}#timeline`, more) : nothing);
   });
   const load = () => records.load().then(paint, (problem) => problem.status === 404 || tellProblem(problem));
   const more = () => records.more().then(paint, tellProblem);

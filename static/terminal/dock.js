@@ -1,6 +1,6 @@
 // The dock at the foot of the window: the terminals that are shown side by side, as many as there is room for, the names
 // of all, and a handle for its height. Pages come and go above it (navigation.js).
-import {html, nothing, render, repeat} from "../lit.js";
+import {html, nothing, render, repeat} from "../painting/lit.js";
 import {_} from "../words.js";
 import {Pane} from "./pane.js";
 import {terminals} from "./terminals.js";

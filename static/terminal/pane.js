@@ -4,7 +4,7 @@
 // megabytes, a terminal that nobody looks at only its log.
 import {act, busyWhile} from "../actions.js";
 import {size} from "../figures.js";
-import {html, live, nothing, render} from "../lit.js";
+import {html, live, nothing, render} from "../painting/lit.js";
 import {_} from "../words.js";
 import {Aloud} from "./aloud.js";
 import {Hex} from "./hex.js";

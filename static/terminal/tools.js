@@ -1,6 +1,6 @@
 // The tools beneath a terminal: quick lines, EOF, hold, how its bytes are taken and shown, and the recording.
 import {size} from "../figures.js";
-import {html, nothing} from "../lit.js";
+import {html, nothing} from "../painting/lit.js";
 import {_} from "../words.js";
 import {MOST_BYTES} from "./log.js";
 

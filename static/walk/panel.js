@@ -1,6 +1,6 @@
 // What the walk shows: the step, its tasks with what is done, and why it was so.
 import {states} from "../facts.js";
-import {html, nothing, render} from "../lit.js";
+import {html, nothing, render} from "../painting/lit.js";
 import {door} from "../rooms/door.js";
 import {_} from "../words.js";
 import {STEPS} from "./steps.js";

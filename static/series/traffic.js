@@ -1,5 +1,5 @@
 // How much each server's clients send and get, a second at a time, from the totals that the feed tells.
-import {every} from "../beat.js";
+import {every} from "../painting/beat.js";
 
 export const SECONDS = 120;
 

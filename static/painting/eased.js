@@ -1,6 +1,6 @@
 // Painting that keeps the page calm and the processor cool: what changes often is painted seldom, and what is scrolled
 // out of view more seldom still, but not never: somebody may search the page, or have it read to him.
-import {until} from "../beat.js";
+import {until} from "./beat.js";
 
 const UNSEEN_MS = 2000;
 

@@ -1,14 +1,14 @@
 // One exception, as a line that opens; templates/happenings.html paints the same first.
 import {grouped} from "../figures.js";
-import {html, nothing} from "../lit.js";
+import {html, nothing} from "../painting/lit.js";
 import {_, n_} from "../words.js";
 import {shown} from "./traceback.js";
 
 /**
- * `server` is "none" where the page is that of its server, else whether the server is "there" or "gone"; `connection`
- * says whether the connection may still be there.
+ * `server` is "none" where the page is that of its server, else whether the server is "there" or "gone"; `there`: whether the
+ * connection is.
  */
-export const entry = (one, {server, connection}) => html`<li class="caught" id="exception-${one.id}">
+export const entry = (one, {server, there}) => html`<li class="caught" id="exception-${one.id}">
   <details>
     <summary>
       <span class="what" translate="no"><b class="trouble"><span aria-hidden="true">⚠</span> ${one.type}</b>${one.message ? html` <span>${one.message}</span>` : nothing}</span>
@@ -18,7 +18,7 @@ export const entry = (one, {server, connection}) => html`<li class="caught" id="
       ${server === "none" ? nothing : fact(_("server"), server === "there" ? html`<a href="/ui/servers/${one.server}">${one.server}</a>` : one.server)}
       ${fact(_("variant"), one.variant)}
       ${one.peer ? fact(_("client"), one.peer) : nothing}
-      ${one.connection ? fact(_("connection"), connection ? html`<a href="/ui/servers/${one.server}#connection-${one.connection}">${one.connection}</a>` : html`${one.connection} <span class="aside" translate="yes">${_("has ended")}</span>`) : nothing}
+      ${one.connection ? fact(_("connection"), there ? html`<a href="/ui/servers/${one.server}#connection-${one.connection}">${one.connection}</a>` : html`${one.connection} <span class="aside" translate="yes">${_("has ended")}</span>`) : nothing}
       <div><dt>${_("first")}</dt><dd><time datetime=${one.first_at} data-since="ago"></time></dd></div>
       ${one.input ? html`<div class="wide"><dt>${_("input: the last bytes that the client had sent")}</dt><dd><code translate="no">${one.input}</code></dd></div>` : nothing}
     </dl>

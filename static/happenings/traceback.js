@@ -1,6 +1,6 @@
 // A traceback in pieces of whole lines; those that are frames of a variant's own file stand out. app/pages/source.py
 // does the same for the first paint.
-import {html} from "../lit.js";
+import {html} from "../painting/lit.js";
 
 const OWN = /^ {2}File "[^"]*[\\/]servers[\\/](?!_)[^"\\/]+\.py", line \d+/;
 

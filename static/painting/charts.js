@@ -2,7 +2,7 @@
 // for their colours when it draws, and it draws anew when the theme changes. Time runs up to now at the right edge; the
 // height is the style sheet's, so nothing moves when figures come. What a chart shows is said beside it in words.
 import uPlot from "/static/vendor/uplot/dist/uPlot.esm.js";
-import {_} from "./words.js";
+import {_} from "../words.js";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const probe = document.createElement("span");

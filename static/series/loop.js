@@ -2,7 +2,7 @@
 
 const SECONDS = 300;
 
-class History {
+class LoopSeries {
   points = []; // {at: ms of performance.now(), lag_ms, share, threads, stalled}
 
   follow(feed) {
@@ -14,4 +14,4 @@ class History {
   }
 }
 
-export const history = new History();
+export const loopSeries = new LoopSeries();
