@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -67,6 +68,34 @@ class Deck:
     def end(self) -> None:
         self.rest.close()
         self.program.end()
+
+
+SLEEPS = '''"""Sleeps where it should await.
+
+As everybody does once: while it sleeps the loop stands still, and nothing else runs on it."""
+import asyncio
+import time
+
+
+async def serve(listener, options):
+    listener.setblocking(False)
+    while True:
+        connection, _ = await asyncio.get_running_loop().sock_accept(listener)
+        connection.close()
+        time.sleep(0.4)
+'''
+WITH_IT = "import sys, servers; servers.__path__.append(sys.argv.pop(1)); from app.cli import main; main()"
+
+
+class DeckThatSleeps(Deck):
+    """With one more variant, ``sleeps``."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "beyond_sleeps.py").write_text(SLEEPS)
+        command = (sys.executable, "-c", WITH_IT, str(folder))
+        self.program = Program("--state", ":memory:", command=command)
+        self.url = self.program.url
+        self.rest = httpx.Client(base_url=self.url, timeout=20)
 
 
 @pytest.fixture(scope="module")

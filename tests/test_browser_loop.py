@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 import socket
-import sys
 from contextlib import suppress
 from pathlib import Path
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browsing import Deck, eventually, light, live, open_context, serious
-from tests.conftest import Program
+from tests.browsing import Deck, DeckThatSleeps, eventually, light, live, open_context, serious
 
 
 def boom(server: dict[str, object]) -> None:
@@ -142,34 +139,6 @@ def test_who_has_the_loop_is_seen(page: Page, deck: Deck) -> None:
     expect(page.locator("#lag-now")).to_contain_text(re.compile(r"99 of 100 under\s*\d"))
     deck.rest.post("/servers/burner/stop")
     expect(page.locator("#shares")).not_to_contain_text("burner", timeout=10_000)
-
-
-SLEEPS = '''"""Sleeps where it should await.
-
-As everybody does once: while it sleeps the loop stands still, and nothing else runs on it."""
-import asyncio
-import time
-
-
-async def serve(listener, options):
-    listener.setblocking(False)
-    while True:
-        connection, _ = await asyncio.get_running_loop().sock_accept(listener)
-        connection.close()
-        time.sleep(0.4)
-'''
-WITH_IT = "import sys, servers; servers.__path__.append(sys.argv.pop(1)); from app.cli import main; main()"
-
-
-class DeckThatSleeps(Deck):
-    """With one more variant, ``sleeps``."""
-
-    def __init__(self, folder: Path) -> None:
-        (folder / "beyond_sleeps.py").write_text(SLEEPS)
-        command = (sys.executable, "-c", WITH_IT, str(folder))
-        self.program = Program("--state", ":memory:", command=command)
-        self.url = self.program.url
-        self.rest = httpx.Client(base_url=self.url, timeout=20)
 
 
 def test_a_stall_is_told_with_the_line_that_caused_it(browser: Browser, complaints: list[str], tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import {eased} from "../painting/eased.js";
 import {_} from "../words.js";
 import {followClear} from "./clear.js";
 import {entry} from "../happenings/entry.js";
-import {earlierLink} from "../happenings/earlier.js";
+import {earlierButton} from "../happenings/earlier.js";
 import {Records} from "../happenings/records.js";
 
 const AT_ONCE = 50;
@@ -28,10 +28,10 @@ export function mount(main, feed) {
   const paint = eased(list, 250, () => {
     if (!records?.loaded) return;
     show(view());
-    showOlder(records.next ? earlierLink(`/ui/exceptions?${new URLSearchParams(given({...wanted(), after: records.next}))}`, more) : nothing);
+    showOlder(records.next ? earlierButton(more) : nothing);
     offer(form.elements.server, feed.servers.keys(), records.items.map((one) => one.server));
     offer(form.elements.type, [], records.items.map((one) => one.type));
-    clear.tell(wanted().server, records.items.length > 0);
+    clear.tell(wanted().server, any());
   });
   const clear = followClear(main.querySelector("#clear"), () => load());
   const sift = () => {
@@ -87,15 +87,18 @@ export function mount(main, feed) {
   }
 
   function more() {
-    busyWhile(older.querySelector("a"), records.more().then(paint));
+    busyWhile(older.querySelector("button"), records.more().then(paint));
   }
 
   function view() {
-    const {server, type: kind, q} = wanted();
     if (records.items.length) return html`<ol class="catches">${repeat(records.items, (one) => one.id, line)}</ol>`;
-    if (server || kind || q) return html`<p class="empty">${_("None is like that.")} <a href="/ui/exceptions">${_("Show all")}</a></p>`;
+    if (any()) return html`<p class="empty">${_("None is like that.")} <a href="/ui/exceptions">${_("Show all")}</a></p>`;
     return html`<div class="empty"><p><b>${_("No exception yet.")}</b> ${_("What a server's code raises is caught here, with its traceback and with what the client had sent.")}</p>
       <p>${_("To see one: start asyncio, open a terminal on it and send boom. Only that client goes; then try the same on asyncio-basic.")}</p></div>`;
+  }
+
+  function any() {
+    return records.items.length > 0 || feed.exceptions.size > 0;
   }
 
   function line(one) {

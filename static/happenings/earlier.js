@@ -1,8 +1,5 @@
-// The way to what happened earlier: a link, as the template paints it, which the script follows by adding to the list.
+// The way to what happened earlier. The template paints it as a link to a page of its own; here it adds to the list.
 import {html} from "../painting/lit.js";
 import {_} from "../words.js";
 
-export const earlierLink = (address, more) => html`<a class="button small" href=${address} @click=${(event) => {
-  event.preventDefault();
-  more();
-}}>${_("Earlier")}</a>`;
+export const earlierButton = (more) => html`<button class="small" @click=${more}>${_("Earlier")}</button>`;

@@ -1,5 +1,5 @@
 // What this server's code raised.
-import {earlierLink} from "../happenings/earlier.js";
+import {earlierButton} from "../happenings/earlier.js";
 import {entry} from "../happenings/entry.js";
 import {Records} from "../happenings/records.js";
 import {html, nothing, repeat} from "../painting/lit.js";
@@ -31,6 +31,6 @@ export function followExceptions(place, feed, name) {
   function view() {
     if (!records.items.length) return html`<p class="nobody">${_("None. Exceptions of its code are caught, counted and shown here, each with what the client had sent.")}</p>`;
     return html`<ol class="catches">${repeat(records.items, (one) => one.id, (one) => entry(one, {server: "none", there: feed.connections.has(one.connection)}))}</ol>
-      ${records.next ? html`<p>${earlierLink(`/ui/exceptions?server=${name}`, more)}</p>` : nothing}`;
+      ${records.next ? html`<p>${earlierButton(more)}</p>` : nothing}`;
   }
 }

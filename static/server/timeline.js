@@ -1,5 +1,5 @@
 // What happened to this server, the newest first.
-import {earlierLink} from "../happenings/earlier.js";
+import {earlierButton} from "../happenings/earlier.js";
 import {Records} from "../happenings/records.js";
 import {html, nothing, repeat} from "../painting/lit.js";
 import {painted} from "../painting/painted.js";
@@ -18,7 +18,7 @@ export function timeline(place, feed, name) {
   const paint = eased(list, 250, () => {
     if (!records.loaded) return;
     show(repeat(records.items, (one) => one.id, line));
-    showEarlier(records.next ? earlierLink(`/ui/servers/${name}?earlier=${records.next}#timeline`, more) : nothing);
+    showEarlier(records.next ? earlierButton(more) : nothing);
   });
   const load = () => records.load().then(paint, (problem) => problem.status === 404 || tellProblem(problem));
   const more = () => records.more().then(paint, tellProblem);
