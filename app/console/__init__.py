@@ -1,5 +1,5 @@
 """What commands share in a terminal: reaching the app, tables, live views, bars, bytes as text, completion.
 
-Imports: program, supervising, terminals.
+Imports: program, supervising, terminals, web.
 Imported by: commands.
 """

@@ -1,5 +1,5 @@
 """The HTTP side that REST and the pages share: who may come in, streams, refusals, lists in pages, metrics, languages.
 
 Imports: errors, kernel, loop, settings, supervising, terminals, watching.
-Imported by: api, pages, program.
+Imported by: api, console, pages, program.
 """

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from app.web.words import Words
+if TYPE_CHECKING:  # the command line writes sizes too, and should not wait for the catalogues
+    from app.web.words import Words
 
 SPANS = (("d", 86_400), ("h", 3_600), ("min", 60))
 
