@@ -2,8 +2,9 @@
 
 /**
  * `states` by name: their `words`, whether nothing runs in them (`rests`), whether a run has `ended` by itself.
+ * `topics` of the feed by name: the `kind` of their changes, and the field (`key`) by which one of them is known.
  * `connectionStates`: words by a connection's state.
  * `codes` are a terminal's close codes by name; `closeCodes`, by code, what `happened`, what to do (`advice`), whether that is
  * `trouble`, and whether the server must be started (`needsStart`).
  */
-export const {states, connectionStates, codes, closeCodes} = JSON.parse(document.getElementById("facts").textContent);
+export const {states, topics, connectionStates, codes, closeCodes} = JSON.parse(document.getElementById("facts").textContent);

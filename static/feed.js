@@ -2,22 +2,21 @@
 // it was told. A hidden page lets go of its stream, since a browser opens only six connections to one host; when it is
 // seen again it goes on where it was.
 
+import {topics} from "./facts.js";
 import {BEAT_MS, until} from "./painting/beat.js";
 
 const TOGETHER_MS = 20;
 const RETRY_MS = 2000;
-const KEYS = {server: "name", connection: "id", exception: "id", journal: "id"};
-const TOPIC = {server: "servers", connection: "connections", exception: "exceptions", journal: "journal"};
+
+/** Topics of which there are many things, each known by its `key`; the loop is one. */
+const MANY = Object.entries(topics).filter(([, {key}]) => key).map(([topic, {kind, key}]) => ({topic, kind, key}));
+const BY_KIND = new Map(MANY.map((one) => [one.kind, one]));
 
 /**
  * `servers`, `connections`, `exceptions`, `journal` are Maps by name or id, `loop` the latest figures of the loop.
  * `status` is "connecting", "live" or "lost".
  */
 class Feed extends EventTarget {
-  servers = new Map();
-  connections = new Map();
-  exceptions = new Map();
-  journal = new Map();
   loop = null;
   status = "connecting";
   #query = null;
@@ -30,6 +29,7 @@ class Feed extends EventTarget {
 
   constructor() {
     super();
+    for (const {topic} of MANY) this[topic] = new Map();
     document.addEventListener("visibilitychange", () => (document.hidden ? this.#close() : this.#open()));
   }
 
@@ -44,7 +44,7 @@ class Feed extends EventTarget {
     this.#query = query;
     this.#heard = null;
     this.#close();
-    for (const topic of Object.values(TOPIC)) this[topic] = new Map();
+    for (const {topic} of MANY) this[topic] = new Map();
     this.#open();
   }
 
@@ -82,7 +82,7 @@ class Feed extends EventTarget {
     this.#heard = event.lastEventId;
     if (!this.#changes) {
       this.#changes = {loop: false, snapshot: false};
-      for (const topic of Object.values(TOPIC)) this.#changes[topic] = new Set();
+      for (const {topic} of MANY) this.#changes[topic] = new Set();
       // The first after a while at once, but for what is told together with it; of many, all until the next beat.
       setTimeout(() => this.#flush(), performance.now() - this.#flushed > 2 * BEAT_MS ? TOGETHER_MS : until(BEAT_MS));
     }
@@ -96,16 +96,14 @@ class Feed extends EventTarget {
       return;
     }
     const kind = name.replace("-removed", "");
-    const topic = TOPIC[kind];
-    const key = data[KEYS[kind]];
-    if (name === kind) this[topic].set(key, data);
-    else this[topic].delete(key);
-    this.#changes[topic].add(key);
+    const {topic, key} = BY_KIND.get(kind);
+    if (name === kind) this[topic].set(data[key], data);
+    else this[topic].delete(data[key]);
+    this.#changes[topic].add(data[key]);
   }
 
   #snapshot(told) {
-    for (const [kind, key] of Object.entries(KEYS)) {
-      const topic = TOPIC[kind];
+    for (const {topic, key} of MANY) {
       if (!told[topic]) continue;
       const before = this[topic];
       this[topic] = new Map(told[topic].map((item) => [item[key], item]));

@@ -220,7 +220,7 @@ async def test_leaving_in_the_midst_of_a_look_loses_nothing(
             writing.set()
             await asyncio.Event().wait()
 
-        monkeypatch.setattr(watched.chronicle, "shown", never)
+        monkeypatch.setattr(watched.chronicle, "flushed", never)
         watched.chronicle.note(server.name, "said something")
         await watched.stop(server.name)
         await writing.wait()

@@ -22,6 +22,7 @@ from app.shapes.loop import LoopNow
 from app.supervising.lifecycle import STATES, State
 from app.supervising.spec import SETTINGS
 from app.terminals.close_codes import CLOSE_CODES, CloseCode
+from app.watching.feed import KEYS, TOPICS
 from app.web import figures
 from app.web.context import supervisor
 from app.web.security import Role, Rules
@@ -120,6 +121,7 @@ def facts(words: Words) -> dict[str, Any]:
             state.value: {"words": words.gettext(about.words), "rests": about.rests, "ended": about.ended}
             for state, about in STATES.items()
         },
+        "topics": {topic: {"kind": kind, "key": KEYS.get(kind)} for topic, kind in TOPICS.items()},
         "connectionStates": {state: words.gettext(text) for state, text in CONNECTION_STATES.items()},
         "closeCodes": {
             code.value: {

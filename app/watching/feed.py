@@ -36,6 +36,9 @@ TOPICS = {
 }
 """What can be followed: the names in a snapshot, and the kinds of changes."""
 
+KEYS = {"server": "name", "connection": "id", "exception": "id", "journal": "id"}
+"""By kind, the field by which one is known; there is one loop only. The page's scripts have both from here."""
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -157,8 +160,7 @@ class Feed:
         id = f"{self._life}-{change.number}"
         if change.data is not None:
             return Event(change.kind, change.data, id)
-        field = "name" if change.kind == "server" else "id"
-        return Event(f"{change.kind}-removed", f'{{"{field}":"{change.key}"}}', id)
+        return Event(f"{change.kind}-removed", f'{{"{KEYS[change.kind]}":"{change.key}"}}', id)
 
     def _snapshot(self, wanted: Wanted) -> Event:
         found: dict[str, list[str]] = {kind: [] for kind in wanted.kinds}
