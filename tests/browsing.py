@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -184,3 +185,10 @@ def serious(page: Page) -> list[str]:
         for one in found["violations"]
         if one["impact"] in SERIOUS
     ]
+
+
+def connect(port: int, data: bytes = b"") -> socket.socket:
+    """A TCP client beside the browser."""
+    client = socket.create_connection(("127.0.0.1", port), timeout=10)
+    client.sendall(data)
+    return client
