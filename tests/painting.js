@@ -1,11 +1,12 @@
 // Compares each place that a script has taken over with what the template paints there now. Left out is what only one of
 // the two can have: what is marked `scripted`, links of buttons, sorting, figures in motion.
 async () => {
-  const LEFT_OUT = new Set(["data-painted", "aria-sort", "aria-rowindex", "aria-rowcount", "d", "formaction"]);
+  const LEFT_OUT = new Set(["aria-sort", "aria-rowindex", "aria-rowcount", "d", "formaction"]);
   const MOVING = /\b[\d.]+(?= (?:%|ms|s|min)(?: |$))/g;
   const answer = await fetch(location.href, {headers: {accept: "text/html"}});
   const painted = new DOMParser().parseFromString(await answer.text(), "text/html");
-  return [...document.querySelectorAll("[data-painted]")].map((place) => {
+  const {takenOver} = await import("/static/painting/painted.js");
+  return [...document.querySelectorAll("[id]")].filter((place) => takenOver.has(place)).map((place) => {
     const first = painted.getElementById(place.id);
     // Of a long table the script makes only the rows that are in view.
     if (place.querySelector("tr.left-out")) for (const row of [...first.querySelectorAll("tbody tr")].slice(place.querySelectorAll("tbody tr:not(.left-out)").length)) row.remove();

@@ -6,7 +6,7 @@ import {connectionStates, states} from "../facts.js";
 import {grouped} from "../figures.js";
 import {cell, columnsOf} from "../painting/cells.js";
 import {html, ifDefined, nothing, render, repeat} from "../painting/lit.js";
-import {painted} from "../painting/painted.js";
+import {painted, takenOver} from "../painting/painted.js";
 import {address} from "../rooms/row.js";
 import {notice} from "../notices.js";
 import {call} from "../rest.js";
@@ -50,7 +50,7 @@ export function followConnections(place, feed, name) {
     show();
     count.textContent = counted(feed, name, order.length);
   });
-  const scroll = () => requestAnimationFrame(() => "painted" in sheet.dataset && show());
+  const scroll = () => requestAnimationFrame(() => takenOver.has(sheet) && show());
   const anew = () => {
     orderedAt = -Infinity;
     stale = true;
