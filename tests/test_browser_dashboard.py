@@ -176,11 +176,12 @@ def test_a_click_while_the_page_comes_alive_is_not_lost(page: Page, deck: Deck) 
     assert box
     page.mouse.move(box["x"] + 9, box["y"] + 9)
     page.mouse.down()
-    eventually(lambda: page.wait_for_timeout(20) or arrived, lambda: "the page asked for no news")
+    eventually(lambda: page.title() and arrived, lambda: "the page asked for no news")
     arrived[0].continue_()
     expect(page.locator("#live")).to_have_attribute("data-status", "live")
     expect(page.locator("#count-servers")).to_have_text("1")
-    page.wait_for_timeout(600)  # two beats, in one of which the row would have been painted anew
+    deck.start("asyncio", name="later")
+    expect(page.locator("#server-later")).to_be_attached()  # at a beat after that which would have painted mine anew
     page.mouse.up()
     expect(page.get_by_role("region", name="Terminal mine #1", exact=True)).to_be_visible()
 

@@ -40,7 +40,7 @@ def test_who_goes_back_is_where_he_was(page: Page, deck: Deck) -> None:
     expect(page).to_have_title(re.compile("server-12"))
     page.go_back()
     expect(page.locator("#server-server-12 .state")).to_contain_text("running")
-    assert abs(page.evaluate("scrollY") - 700) < 100
+    eventually(lambda: abs(page.evaluate("scrollY") - 700) < 100, lambda: f"at {page.evaluate('scrollY')}")
 
 
 @light

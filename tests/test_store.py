@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -383,6 +384,14 @@ def test_of_what_cannot_be_written_only_the_latest_is_held() -> None:
 async def test_history_is_given_up_before_what_should_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_UNWRITTEN", 10)
     path = tmp_path / "state"
+    held: list[int] = []
+    shorten = module._shortened
+
+    def shortened(batch: list[Any]) -> list[Any]:
+        held.append(len(short := shorten(batch)))
+        return short
+
+    monkeypatch.setattr(module, "_shortened", shortened)
     store = Store(path)
     store.open()
     with locked(path):
@@ -390,7 +399,7 @@ async def test_history_is_given_up_before_what_should_run(tmp_path: Path, monkey
         for id in range(1, 101):
             store.put(put_entry(entry(id)))
         await until(lambda: store.failure, "the failure shows")
-        await asyncio.sleep(0.1)
+        await until(lambda: held and store._writes.empty() and held[-1] == 10, "history is given up")
     await until(lambda: store.failure is None, "it is written")
     await store.close()
     kept = await keep(path)
