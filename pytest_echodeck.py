@@ -1,4 +1,4 @@
-"""Real echo servers for the tests of whoever has a TCP client or a proxy.
+"""Real echo servers for the tests of TCP clients and proxies.
 
     def test_my_client(echo_server):
         assert my_client.talk(echo_server.address, b"hello") == b"hello"
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-if TYPE_CHECKING:  # else each run of pytest would wait for it, also of those who need no server
+if TYPE_CHECKING:  # else each run of pytest would wait for it, also of those that need no server
     import echodeck
 
 

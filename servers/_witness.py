@@ -1,8 +1,8 @@
-"""Sockets that tell who comes and goes, and are sockets in everything else.
+"""Sockets that report each client's coming and going, and are sockets in everything else.
 
 A variant gets a ``Listener`` and uses it like any listening socket; what it accepts are ``Connection``s. Only calls
 that are rare are overridden (``accept``, ``listen``, ``close``), so that nothing is added to the path of a message: how
-many bytes went through is the kernel's to know (tcp(7), TCP_INFO). Only while somebody wants to see the bytes
+many bytes went through is the kernel's to know (tcp(7), TCP_INFO). Only while the bytes are watched
 themselves does a connection change its class for one that shows them.
 """
 
@@ -22,7 +22,7 @@ _TURNED_AWAY_IN_ONE_GO = 64
 
 
 class Watcher(Protocol):
-    """Who is told. Each method is called on the thread that accepts or closes, and must be quick and safe there."""
+    """Is called with what happens, on the thread that accepts or closes; each method must be quick and safe there."""
 
     def admits(self, connection: Connection, address: Any) -> bool:
         """A client was accepted; False turns it away: it is closed, and the variant never sees it."""
@@ -36,7 +36,7 @@ class Watcher(Protocol):
 
 
 class Tap(Protocol):
-    """Who is shown the bytes, in an object that is good until the call returns.
+    """Is called with the bytes, in an object that is good until the call returns.
 
     Called on the thread that serves the connection, after the bytes have gone through.
     """
@@ -135,10 +135,10 @@ class Listener(socket.socket):
         super().listen(self.backlog)
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """As ``socket.accept``, except that clients who cannot be kept are closed here and the next one is taken.
+        """As ``socket.accept``, except that clients that cannot be kept are closed here and the next one is taken.
 
         Raises:
-            BlockingIOError: not blocking, and nobody is there whom the server may keep.
+            BlockingIOError: not blocking, and no client is there that the server may keep.
             OSError: the listener itself is broken or was shut down.
         """
         turned_away = 0
@@ -199,7 +199,7 @@ class Listener(socket.socket):
 class _Spare:
     """One descriptor held back: given up for a moment, it lets a client be accepted and told to go.
 
-    Left in the queue, that client would keep the listener readable, and whoever polls it awake, for ever.
+    Left in the queue, that client would keep the listener readable, and a thread that polls it awake, for ever.
     """
 
     def __init__(self) -> None:
@@ -222,7 +222,7 @@ class _Spare:
                 try:
                     self._descriptor = os.open(os.devnull, os.O_RDONLY)
                 except OSError:
-                    self._descriptor = -1  # somebody was faster; the next client tries again
+                    self._descriptor = -1  # another thread was faster; the next client tries again
             return True
 
 

@@ -25,7 +25,7 @@ OfServer = Annotated[str | None, Query(description="Only those of this server.",
 async def list_connections(
     request: Request, server: OfServer = None, limit: Limit = 1000, after: After = None
 ) -> Connections:
-    """Who is inside, and who waits in an accept queue, in the order in which they were first seen."""
+    """The clients inside and those in the accept queues, in the order in which they were first seen."""
     found = supervisor(request)
     start = position("connections", after)
     if server is not None:

@@ -28,8 +28,8 @@ async def follow(
         str | None, Query(description="Topics that `server` does not narrow, with commas between.")
     ] = None,
     together: Annotated[bool, Query(description="Tell what changed together in one `changes` event.")] = False,
-    last_event_id: Annotated[str | None, Header(description="The latest event that was heard.")] = None,
-    heard: Annotated[str | None, Query(description="The same, for those who cannot set headers.")] = None,
+    last_event_id: Annotated[str | None, Header(description="The id of the latest event that was received.")] = None,
+    heard: Annotated[str | None, Query(description="The same, for clients that cannot set headers.")] = None,
 ) -> Response:
     """Server-Sent Events: a `snapshot`, then changes, what changes often told together.
 

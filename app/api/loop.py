@@ -1,4 +1,4 @@
-"""``/loop``: who has the event loop, and how long it keeps others waiting."""
+"""``/loop``: which server has the event loop, and how long others wait for it."""
 
 from __future__ import annotations
 

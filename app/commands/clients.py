@@ -1,4 +1,4 @@
-"""The clients of servers: who is connected, and to hang one up."""
+"""The clients of servers: to list them, and to hang one up."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def connections(
     interval: Interval = 1.0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Ids only, one a line.")] = False,
 ) -> None:
-    """List who is connected, and who waits in a server's accept queue.
+    """List the clients that are connected, and those that wait in a server's accept queue.
 
     UNREAD is bytes that the server has not read, IDLE the time since the last byte either way, RTT the round trip. A
     narrow terminal gets fewer columns, a pipe all of them.
@@ -64,7 +64,7 @@ def hangup(
         ),
     ],
 ) -> None:
-    """Hang up connections; whoever still waits to be accepted cannot be hung up."""
+    """Hang up connections; a client that still waits to be accepted cannot be hung up."""
 
     def do(id: str) -> None:
         reach.deck.hang_up(id)

@@ -47,7 +47,7 @@ def apply(
     """Make the servers what a file declares: show what differs, and change that.
 
     Where a field is left out of the file, its default is meant. A server that is to start is started if it does not
-    run, even one that came to its end by itself. Exit code 1: some of it could not be done; 2: the file makes no sense,
+    run, even one that came to its end by itself. Exit code 1: some of it could not be done; 2: the file is invalid,
     and nothing was done.
     """
     specs = _declared(reach, file)
@@ -154,7 +154,7 @@ def carried_out(deck: echodeck.Client, made: Plan) -> Iterator[tuple[Step, str |
 
 
 def _came_meanwhile(deck: echodeck.Client, step: Step) -> bool:
-    """Whether somebody else has made the very server since the plan was made."""
+    """Whether the very server was made by another program since the plan was made."""
     if step.spec is None:
         return False
     left = plan.make([step.spec], present([deck.server(step.name)])).steps

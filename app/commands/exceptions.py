@@ -123,7 +123,7 @@ class Following:
         """For ever.
 
         Raises:
-            Refused: the app is there, but no longer lets anybody in, or no longer knows the server.
+            Refused: the app is there, but no longer takes the token, or no longer knows the server.
         """
         pause, away = FIRST_PAUSE, False
         while True:

@@ -34,7 +34,7 @@ def serve_command(
     journal_days: Annotated[float | None, typer.Option(help="Days for which both are kept.  [30]")] = None,
     trust_network: Annotated[
         bool | None,
-        typer.Option("--trust-network", help="Whoever can reach this machine may use the page, without a token."),
+        typer.Option("--trust-network", help="Everybody who can reach this machine may use the page, without a token."),
     ] = None,
     allowed_hosts: Annotated[
         str | None, typer.Option(help="Further host names by which the page may be called, with commas between.")

@@ -31,9 +31,7 @@ def term(
         bool, typer.Option("--hex", "-x", help="Show all bytes as a hex dump: > was sent, < was received.")
     ] = False,
     raw: Annotated[bool, typer.Option("--raw", help="Let the terminal obey control bytes that come.")] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Say nothing of who waits and who was accepted.")
-    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not say whether it waits or was accepted.")] = False,
 ) -> None:
     """Talk to a server, like nc: stdin goes to it, what it sends comes to stdout. Ctrl+C ends it.
 

@@ -1,4 +1,4 @@
-"""``echodeck top``: who has the loop, live."""
+"""``echodeck top``: which server has the loop, live."""
 
 from __future__ import annotations
 
@@ -72,7 +72,8 @@ def top(
     interval: Interval = 1.0,
     once: Annotated[bool, typer.Option("--once", help="Look twice, print what happened in between, and end.")] = False,
 ) -> None:
-    """Show live who has the loop and how late it is, and what each server does. q leaves, s sorts by something else.
+    """Show live which server has the loop and how late it is, and what each server does. q leaves, s sorts by something
+    else.
 
     LOOP is a server's share of the loop, THREAD of one processor, both of the last seconds; IN/s and OUT/s are bytes.
     """

@@ -129,7 +129,7 @@ class Client:
         self.books.saw(self, self.final or tcp_info.reading(pulse)[0])
 
     def hang_up(self) -> None:
-        """Shut it both ways: whoever reads from it or sends to it, in whatever thread, comes back at once."""
+        """Shut it both ways: a thread or task that reads from it or sends to it comes back at once."""
         self.hung_up = True
         # Counted now: once both sides have shut it, the kernel no longer tells a FIN from a byte.
         self.final = self.traffic

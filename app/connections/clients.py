@@ -1,4 +1,4 @@
-"""Who is inside: the connections that one run of a server has open, and their counts."""
+"""The connections that one run of a server has open, and their counts."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ log = logging.getLogger("echodeck.clients")
 
 
 class Clients:
-    """The watcher of a run's listener (``servers.Watcher``): told on whatever thread accepts and closes.
+    """The watcher of a run's listener (``servers.Watcher``): called on whatever thread accepts and closes.
 
-    ``tally`` outlives the run. ``most`` bounds how many may be open at once. After ``refuse`` nobody is let in.
+    ``tally`` outlives the run. ``most`` bounds how many may be open at once. After ``refuse`` no client is let in.
     """
 
     def __init__(self, name: str, tally: Tally, roster: Roster) -> None:
@@ -99,7 +99,7 @@ class Clients:
         return Traffic(bytes_in, bytes_out)
 
     def refuse(self) -> None:
-        """Let nobody in from now on."""
+        """Close every further client."""
         with self._lock:
             self._refusing = True
             if not self._open:
@@ -114,7 +114,7 @@ class Clients:
             client.hang_up()
 
     async def hang_up_idle(self, seconds: float) -> None:
-        """For ever: hang up whoever neither sent nor got a byte for so long."""
+        """For ever: hang up clients without a byte either way for this many seconds."""
         while True:
             soonest = seconds
             for client in self.all():

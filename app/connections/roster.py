@@ -1,7 +1,7 @@
-"""Every client of every server by number: those who are inside, and those who were seen waiting at the door.
+"""Every client of every server by number: those inside, and those that were seen in an accept queue.
 
-A client has one number for all its life: one that was seen in the accept queue keeps it when it is let in. The door is
-``clients`` (on whatever thread accepts and closes); the readers are on the loop.
+A client has one number for all its life: one that was seen in the accept queue keeps it when it is accepted. The door
+is ``clients`` (on whatever thread accepts and closes); the readers are on the loop.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from app.errors import Unknown
 from servers import Connection
 
 ON_THE_SILL = 2.0
-"""Seconds for which one who has left the queue may still turn out to have been let in."""
+"""Seconds for which a client that has left the queue may still turn out to have been accepted."""
 
 
 class Roster:
     """``boot`` tells the numbers of one life of the app from those of the next.
 
-    While ``news`` is a queue and not None, whoever enters or leaves is appended to it. ``looked_at`` is when, by the
-    monotonic clock, the oldest of the latest looks at all clients was taken.
+    While ``news`` is a queue and not None, each client that enters or leaves is appended to it. ``looked_at`` is when,
+    by the monotonic clock, the oldest of the latest looks at all clients was taken.
     """
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class Roster:
             call()
 
     def expect(self, server: str, address: Address, call: Callable[[Client], object]) -> None:
-        """Call this once whoever comes from there is let in, on the thread that does it."""
+        """Call this once the client from that address is accepted, on the thread that does it."""
         self._expected[server, address] = call
 
     def expect_no_more(self, server: str, address: Address) -> None:
@@ -85,10 +85,10 @@ class Roster:
         return one.snapshot(self.id(one.number))
 
     def find(self, id: str) -> Client | Waiter:
-        """Who has this id now.
+        """The client that has this id now.
 
         Raises:
-            Unknown: nobody has.
+            Unknown: no client has.
         """
         found: Client | Waiter | None = None
         if parts := re.fullmatch(r"([0-9]{1,18})-([0-9]{1,18})", id):
@@ -108,25 +108,25 @@ class Roster:
         return True
 
     def clients(self) -> list[Client]:
-        """All who are inside."""
+        """All clients inside."""
         return list(self._clients.values())
 
     def waiters(self) -> list[Waiter]:
-        """Those whom the latest look at the queues found there."""
+        """The clients that the latest look found in the queues."""
         return list(self._waiters.values())
 
     def holds(self, client: Client) -> bool:
         return client.number in self._clients
 
     def begin_look(self) -> None:
-        """The queues are about to be looked at: who is let in from now on no longer waits."""
+        """The queues are about to be looked at: a client accepted from now on no longer waits."""
         self._let_in.clear()
         self._looking = True
 
     def saw_waiting(self, found: Iterable[tuple[str, Address, Address, int]], looked: float) -> None:
-        """Remember who waited at that time, given as server, local address, peer and bytes sent.
+        """Remember the clients that waited then, given as server, local address, peer and bytes sent.
 
-        Whoever is missing has gone, and whoever was let in since ``begin_look`` no longer waits.
+        A client that is missing has gone, and one accepted since ``begin_look`` no longer waits.
         """
         seen: dict[tuple[str, Address], Waiter] = {}
         for server, local, peer, unread in found:
@@ -135,10 +135,10 @@ class Roster:
                 waiter = Waiter(next(self._numbers), server, peer, local, looked, unread)
             waiter.unread, waiter.seen = unread, looked
             seen[server, peer] = waiter
-        # Who is missing may have been accepted by the kernel this moment, and be about to enter in another thread.
+        # A missing client may have been accepted this moment, and be about to enter in another thread.
         known = [*tuple(self._on_the_sill.items()), *tuple(self._waiters.items())]
         self._on_the_sill = {key: one for key, one in known if key not in seen and looked - one.seen < ON_THE_SILL}
-        self._waiters = seen  # before those are left out who were let in: who is let in next finds himself here
+        self._waiters = seen  # before the accepted ones are left out: a client accepted meanwhile is found here
         for one in tuple(self._let_in):
             seen.pop(one, None)
         self._looking = False

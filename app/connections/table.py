@@ -1,4 +1,4 @@
-"""The connections of all servers as a table: who is inside, who waits at a door, and the way to end one."""
+"""The connections of all servers as a table: clients inside, clients in accept queues, and the way to end one."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class ConnectionTable:
         self._look: asyncio.Task[None] | None = None
 
     async def page(self, after: int, limit: int, server: str | None = None) -> list[Client | Waiter]:
-        """Up to so many with higher numbers than ``after``, in the order of their numbers."""
+        """Up to ``limit`` with higher numbers than ``after``, in the order of their numbers."""
         found: list[Client | Waiter] = [*self._roster.clients()]
-        if server is None or server in self._queues().values():  # else nobody waits who is asked for
+        if server is None or server in self._queues().values():  # else none of them waits
             found += await self.waiting()
         found = [one for one in found if one.number > after and (server is None or one.server == server)]
         found.sort(key=lambda one: one.number)
@@ -91,7 +91,7 @@ class ConnectionTable:
         return bool(self._queues())
 
     async def waiting(self) -> list[Waiter]:
-        """Who waits in the accept queues of all servers."""
+        """The clients in the accept queues of all servers."""
         if self._look is None:
             if queues := self._queues():
                 self._look = asyncio.create_task(self._look_at(queues), name="accept queues")
@@ -99,7 +99,7 @@ class ConnectionTable:
                 self._roster.begin_look()
                 self._roster.saw_waiting([], time.time())
         if self._look is not None:
-            await asyncio.shield(self._look)  # one look for all who ask meanwhile
+            await asyncio.shield(self._look)  # one look for all callers meanwhile
         return self._roster.waiters()
 
     async def _look_at(self, queues: dict[tuple[str, int], str]) -> None:

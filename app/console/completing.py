@@ -10,7 +10,7 @@ import echodeck
 from app.console.reach import reached
 
 SECONDS = 1.0
-"""A person who pressed Tab waits no longer."""
+"""Nobody waits longer after pressing Tab."""
 
 Complete = Callable[[typer.Context, str], list[str]]
 

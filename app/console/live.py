@@ -171,7 +171,7 @@ def _no_key(seconds: float) -> str:
 
 @contextmanager
 def _keys() -> Iterator[Callable[[float], str]]:
-    """Wait for a key so many seconds; keys are not shown, and Ctrl+C works."""
+    """Wait for a key for this many seconds; keys are not shown, and Ctrl+C works."""
     if not sys.stdin.isatty():
         yield _no_key
         return

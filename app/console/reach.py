@@ -1,4 +1,4 @@
-"""Where the app is and who asks, for every command that asks it; and how the command ends if it says no."""
+"""Where the app is and with which token, for every command that asks it; and how the command ends if it refuses."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def asks(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def reached(url: str | None, token: str | None, patience: float = echodeck.SECONDS_TO_ANSWER) -> echodeck.Client:
-    """The app that is meant, by option, environment or config file. Ends the program if that makes no sense."""
+    """The app that is meant, by option, environment or config file. Ends the program if that is invalid."""
     configured = configuration()
     shown = token or configured.token
     if shown and not (shown.isascii() and shown.isprintable()):
@@ -161,7 +161,7 @@ def configuration() -> Configured:
 
 
 def _give_up_output(error: OSError) -> NoReturn:
-    """Whoever reads has enough, as with ``| head``; or what was said cannot be written."""
+    """The reader has enough, as with ``| head``; or the output cannot be written."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what is still in a buffer
     if error.errno == errno.EPIPE:
         raise typer.Exit from None

@@ -37,7 +37,7 @@ SECONDS_UNTIL_IT_WAITS = 0.3
 """Without being accepted, after which that is worth saying."""
 
 LOST = 1006
-"""Not a code that anybody sends: the app went away without one."""
+"""A code that is never sent: the app went away without one."""
 
 ENDINGS = {
     CloseCode.DONE: 0,

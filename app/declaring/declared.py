@@ -85,7 +85,7 @@ def declaration(server: Present) -> dict[str, Any]:
 
 
 def _places(file: str, text: str, entries: list[Any]) -> list[str]:
-    """Where each entry stands, and which it is, for whoever is told what is wrong with it."""
+    """Where each entry stands, and which it is, for messages about what is wrong with it."""
     lines = [text.count("\n", 0, found.start()) + 1 for found in _HEADER.finditer(text)]
     places = []
     for number, entry in enumerate(entries, 1):

@@ -2,8 +2,8 @@
 
 What frees a place (a remove, a stop) goes before what is moved there, and that before what starts: even two servers
 that swap their ports come out right. A declared server that is to run is started whenever it is at rest, whatever from:
-it was stopped by hand, it failed, or it has served its only client and came to its end; who wants the latter to stay at
-its end says ``start = false``. One that its policy will run again soon is left to its policy.
+it was stopped by hand, it failed, or it has served its only client and ended; ``start = false`` leaves the latter as it
+is. One that its policy will run again soon is left to its policy.
 
 Data and decisions only: a plan is carried out by ``upkeep``, in the app, or by ``echodeck apply``, over REST.
 """

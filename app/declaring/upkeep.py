@@ -39,7 +39,7 @@ class Upkeep:
 
     def read(self) -> None:
         """Raises:
-        Undeclarable: the file cannot be read, or makes no sense.
+        Undeclarable: the file cannot be read, or is invalid.
         """
         if self._file is not None:
             self._read = self._contents(self._file)

@@ -16,7 +16,7 @@ MOST_AT_ONCE = 65536
 """Bytes that are taken of an answer in one go."""
 
 PATIENCE = 60.0
-"""Seconds that somebody who has asked for everything waits for it."""
+"""Seconds that a visitor waits for the whole answer."""
 
 TALK = (
     "hello",
@@ -33,7 +33,7 @@ Behaviour = Callable[["Guest"], Awaitable[None]]
 
 
 class Guest:
-    """A visitor who got through to a server, and the chance that decides what comes next. Times in seconds.
+    """A visitor that is connected to a server, and the chance that decides what comes next. Times in seconds.
 
     Every method raises OSError when the server hung up.
     """
@@ -153,6 +153,6 @@ _WEIGHTS: dict[str, dict[Behaviour, int]] = {
 
 
 def pick(clients: str, chance: Random) -> Behaviour:
-    """A behaviour for a server that has so many ``clients`` (``servers.Wire``)."""
+    """A behaviour that suits a server's ``clients`` (``servers.Wire``)."""
     weights = _WEIGHTS.get(clients, _WEIGHTS["all at once"])
     return chance.choices(list(weights), list(weights.values()))[0]

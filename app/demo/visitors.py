@@ -1,4 +1,4 @@
-"""Visitors of the servers that run, so that there is something to see: who comes where, and when.
+"""Visitors of the servers that run, so that there is something to see: how many go where, and when.
 
 They ask REST which servers there are, every few seconds again, and are not too many in all, whatever there is. When the
 app goes away they wait for it. Times in seconds.

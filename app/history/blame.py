@@ -1,4 +1,4 @@
-"""From an exception to who caused it and with what: read from its traceback, after the fact.
+"""From an exception to the connection and the bytes that caused it: read from its traceback, after the fact.
 
 Nothing is recorded while bytes go through. What a variant had in its hands when it failed, its connection and the data
 it had just received, is still there in the frames of the traceback.
@@ -40,7 +40,7 @@ def message_of(error: BaseException) -> str:
 
 
 def bounded(text: str, most: int) -> str:
-    """At most so many characters, with the middle left out if need be, and no half of a surrogate pair."""
+    """At most ``most`` characters, with the middle left out if need be, and no half of a surrogate pair."""
     if len(text) > most:
         text = f"{text[: most // 2]} [...] {text[-most // 2 :]}"
     return text.encode("utf-8", "backslashreplace").decode()
@@ -73,7 +73,7 @@ def input_of(error: BaseException, variant: Variant) -> bytes | None:
 
 
 def details(error: BaseException, variant: Variant, connection_id: Callable[[int], str]) -> Details:
-    """All there is to know of it. Runs code of the exception's author, who may do what he likes but never return."""
+    """All there is to know of it. Runs code of the exception's class, which may do anything but never return."""
     cause = leaf(error)
     client = getattr(connection_of(error, variant.path), "client", None)
     return Details(
@@ -87,7 +87,7 @@ def details(error: BaseException, variant: Variant, connection_id: Callable[[int
 
 
 def traceback_of(error: BaseException) -> str:
-    """As Python prints it, bounded; for logs, too, which would fail with an author who fails."""
+    """As Python prints it, bounded; for logs, too, which would fail where the exception's own code fails."""
     try:
         text = "".join(traceback.format_exception(error, limit=-MOST_PLACES))
     except BaseException:  # as above

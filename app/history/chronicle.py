@@ -36,7 +36,7 @@ class _Mark(NamedTuple):
 
 
 def _marks(error: BaseException) -> dict[str, Any]:
-    """An exception's own attributes, whatever its class does to who sets or asks for them."""
+    """An exception's own attributes, whatever its class does when they are set or read."""
     found: dict[str, Any] = object.__getattribute__(error, "__dict__")
     return found
 
@@ -101,7 +101,7 @@ class Chronicle:
                 self._looking.closely = False
         with self._lock:
             record = self._exceptions.add(key, server, serial, variant.name, at, details)
-            self._have_saved()  # before the lock is given back, and somebody is shown it
+            self._have_saved()  # before the lock is released, and the record is shown
             return record
 
     def _have_saved(self) -> None:

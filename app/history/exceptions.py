@@ -1,6 +1,6 @@
 """The exceptions of servers: equal ones folded into one record with a count, and a bounded number of records.
 
-Data only; whoever calls from several threads guards it.
+Data only; a caller with several threads guards it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 DETAILED = 20
-"""Of so many equal exceptions each is looked at in full; of further ones, one in ``DETAIL_EVERY``."""
+"""The first n equal exceptions are looked at in full; of further ones, one in ``DETAIL_EVERY``."""
 
 DETAIL_EVERY = timedelta(seconds=0.25)
 

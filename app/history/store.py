@@ -57,13 +57,13 @@ class StateUnusable(Exception):
 FLUSH_SECONDS = 5.0
 RETRY_SECONDS = 0.5
 GATHER_SECONDS = 0.05
-"""So long after one with statements of his own is asked: time for more of them to come together."""
+"""Seconds from asking a source of statements to the commit: time for more of them to come together."""
 
 TRIM_SECONDS = 60.0
 
 _Pull = Callable[[], list[Statement]]
 _Write = Statement | _Pull | asyncio.Future[None] | None
-"""A statement, one who has some when asked, somebody who waits for those before, or the end."""
+"""A statement, a source that has some when asked, a waiter for those before it, or the end."""
 
 
 MOST_UNWRITTEN = 20_000
@@ -97,7 +97,7 @@ def _settle(done: asyncio.Future[None]) -> None:
 class Store:
     """With a path of None nothing is kept and everything works.
 
-    ``failure`` says why what was last said is not in the file yet; it is None while all is well.
+    ``failure`` says why the latest statements are not in the file yet; it is None while all is well.
     """
 
     def __init__(self, path: Path | None, bounds: Bounds | None = None) -> None:
@@ -143,7 +143,7 @@ class Store:
     def put(self, write: Statement | _Pull) -> None:
         """Have a statement carried out after those before it; safe to call from any thread.
 
-        One who has statements when asked is asked on the writer's thread, when it is his turn or shortly after.
+        A source of statements is asked on the writer's thread, when it is its turn or shortly after.
         """
         if self._writer is not None and not self._writer.ended.done():
             with self._count:
@@ -151,7 +151,7 @@ class Store:
             self._writes.put(write)
 
     async def flush(self) -> None:
-        """Return when everything said so far is in the file, or after ``FLUSH_SECONDS`` if it cannot be written now."""
+        """Return when every statement so far is in the file, or after ``FLUSH_SECONDS`` if it cannot be written now."""
         if self._unwritten and self._writer is not None and not self._writer.ended.done():
             done = asyncio.get_running_loop().create_future()
             self._writes.put(done)

@@ -1,4 +1,4 @@
-"""Who waits in the accept queues: the kernel's own tables, /proc/net/tcp and tcp6, as proc_pid_net(5) has them.
+"""The clients in the accept queues: from the kernel's own tables, /proc/net/tcp and tcp6, as proc_pid_net(5) has them.
 
 A client in an accept queue is a connection without an inode, because no descriptor refers to it. It is in state 01
 (established), or 08 (close-wait) if it has already sent its FIN. The tables hold every connection of the machine, so
@@ -17,7 +17,7 @@ from typing import NamedTuple
 TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 
 _ESTABLISHED, _CLOSE_WAIT = b"01", b"08"
-_NO_INODE = b" 0 0 "  # after a timeout of 0: whoever was never answered has nothing to be probed for
+_NO_INODE = b" 0 0 "  # after a timeout of 0: a client that was never answered is not probed
 
 
 class Queued(NamedTuple):
@@ -29,7 +29,8 @@ class Queued(NamedTuple):
 
 
 def read(ports: Collection[int]) -> list[Queued]:
-    """Who waits on these ports, in no order; blocks for some ms where there are thousands of connections."""
+    """The clients that wait on these ports, in no order; blocks for some ms where there are thousands of
+    connections."""
     found = []
     for table in TABLES:
         with suppress(FileNotFoundError):  # no such protocol, or not Linux

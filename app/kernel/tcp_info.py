@@ -1,4 +1,4 @@
-"""What the kernel knows of a socket: read with one call, only when somebody looks.
+"""What the kernel knows of a socket: read with one call, only when it is asked for.
 
 Offsets are those of ``struct tcp_info`` in Linux's uapi/linux/tcp.h, which only ever grows at its end. Where the
 platform is not Linux, or an old one, every figure is zero.
@@ -24,7 +24,7 @@ _PULSE = struct.Struct("=B127xQ8xI52xQQ").unpack_from  # state, bytes_received, 
 
 _ACKNOWLEDGED = struct.Struct("=120xQ")  # bytes_acked
 
-# enum tcp_state, net/tcp_states.h: who has sent a FIN
+# enum tcp_state, net/tcp_states.h: which end has sent a FIN
 _PEER_CLOSED = {8, 9, 11}  # CLOSE_WAIT, LAST_ACK, CLOSING
 _PEER_GONE = _PEER_CLOSED | {7}  # CLOSE: it was reset
 _WE_CLOSED = {4, 5, 9, 11}  # FIN_WAIT1, FIN_WAIT2, LAST_ACK, CLOSING
@@ -91,7 +91,7 @@ Pulse = tuple[int, ...]
 
 
 def info(connection: socket.socket) -> bytes:
-    """The kernel's ``struct tcp_info``, for those who look at thousands; what is in it, they ask when they need it.
+    """The kernel's ``struct tcp_info``, for callers that look at thousands, and decode what they need.
 
     Raises:
         OSError: the socket is closed.

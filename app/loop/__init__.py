@@ -1,4 +1,5 @@
-"""The event loop that all servers share: whose each task and thread is, who has the loop now, and where code stands.
+"""The event loop that all servers share: which server owns each task and thread, which has the loop now, and where code
+is.
 
 Nothing here knows what a server is; a run of one is seen as an ``Owner``.
 

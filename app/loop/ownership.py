@@ -78,7 +78,7 @@ def tracking(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
 
 
 def claim(task: asyncio.Task[Any], owner: Owner) -> None:
-    """This task is the owner's, though it was not created in his context."""
+    """This task is the owner's, though it was not created in the owner's context."""
     setattr(task, _MARK, owner)
 
 
@@ -157,7 +157,7 @@ def is_the_apps(record: logging.LogRecord) -> bool:
 
 
 class _Logged(logging.Handler):
-    """Needs no lock, and must have none: what it calls has its own, and may wait for who is about to log."""
+    """Needs no lock, and must have none: what it calls has its own, and may wait for a thread that is about to log."""
 
     def createLock(self) -> None:  # noqa: N802  # as logging has it
         self.lock = None
@@ -169,7 +169,7 @@ class _Logged(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             self._bring(record)
-        except Exception:  # as other handlers do: whoever logs must not suffer
+        except Exception:  # as other handlers do: logging must not fail
             self.handleError(record)
 
     def _bring(self, record: logging.LogRecord) -> None:

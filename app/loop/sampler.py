@@ -1,11 +1,11 @@
-"""Who has the loop, and how long it keeps others waiting: seen from a thread of its own, out of any message's path.
+"""Which server has the loop, and how long others wait for it: seen from a thread of its own, out of any message's path.
 
 A hundred times a second, less often while nothing happens, the thread looks at what the loop's thread is doing. Every
 callback and every step of a task runs in a context, and the context says whose it is (``adoption``). Two things would
 distort the picture. The thread gets to look only when the interpreter lets it, which a busy loop does mostly around
 system calls: so how busy the loop is at all comes from its processor clock (pthread_getcpuclockid(3)), and the looks
 only divide that time among servers. And a loop that never rests calls ``select`` all the time without waiting in it:
-that is no idleness, and is booked to whoever is next.
+that is no idleness, and is booked to the callback that is next.
 """
 
 from __future__ import annotations

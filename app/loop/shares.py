@@ -25,7 +25,7 @@ class Lag:
 
 
 class Look(NamedTuple):
-    """Who had the loop; and since the look before, the seconds that passed, and those that its thread used."""
+    """Which server had the loop; and since the look before, the seconds that passed, and those that its thread used."""
 
     at: float
     who: str

@@ -31,7 +31,7 @@ told the names: a browser needs half a second for a thousand rows, and nobody lo
 
 @router.get("/")
 async def show_dashboard(request: Request, whole: bool = False) -> Response:
-    """``whole``: for who has no script, every server."""
+    """``whole``: every server, for readers without JavaScript."""
     return await dashboard(request, whole=whole)
 
 
@@ -57,7 +57,7 @@ async def start_one(request: Request) -> Response:
 
 @router.get("/ui/servers")
 async def after_a_form() -> Response:
-    """Where a form that was refused leaves its reader, without JavaScript; he may ask for it anew."""
+    """Where a refused form leaves its reader without JavaScript; a reload asks for this."""
     return to("/")
 
 

@@ -98,7 +98,7 @@ def prepare() -> None:
 
 @dataclass(frozen=True)
 class Reader:
-    """Who reads: his language, his theme, and what he may do."""
+    """The reader of a page: language, theme, and what is allowed."""
 
     words: Words
     theme: Theme
@@ -137,7 +137,7 @@ def facts(words: Words) -> dict[str, Any]:
 
 
 def bare(request: Request, template: str, values: dict[str, Any], status: int = 200) -> Response:
-    """A page that tells nothing of the app's servers: for those who may not see them."""
+    """A page with nothing of the app's servers: for readers that may not see them."""
     reader = Reader.of(request)
     common = {
         "words": reader.words,

@@ -1,4 +1,4 @@
-"""What belongs to the reader himself: logging in and out, his language and his theme."""
+"""What belongs to the reader: logging in and out, language and theme."""
 
 from __future__ import annotations
 

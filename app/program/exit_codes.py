@@ -12,7 +12,7 @@ import typer
 REFUSED = 1
 """The app said no, or it cannot run."""
 SENSELESS = 2
-"""The command, a setting or a file makes no sense."""
+"""The command, a setting or a file is invalid."""
 UNREACHABLE = 3
 """Nothing answers where the app should be, or it went away."""
 UNKNOWN = 4

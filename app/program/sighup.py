@@ -1,8 +1,8 @@
-"""SIGHUP: somebody wants the configuration read again, or the terminal that the app was started in was closed.
+"""SIGHUP: the configuration is to be read again, or the terminal that the app was started in was closed.
 
 Daemons take it for the former, and it ends every other program. Which one it was shows on the terminal itself: one that
-was closed is none any more for whoever still has it open (tty_ioctl(4) says EIO). Under nohup, which has the signal
-ignored from the beginning, the app does not end with its terminal.
+was closed is no terminal any more for a process that still has it open (tty_ioctl(4) says EIO). Under nohup, which has
+the signal ignored from the beginning, the app does not end with its terminal.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Connections, of those inside and those who wait."""
+"""Connections: of clients inside, and of clients that wait."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ConnectionShape(BaseModel):
     def changing_json(cls, client: Client) -> str:
         """The fields that are not ``LASTING``, without the braces, as of the latest look at the client.
 
-        For those who show thousands of them a second.
+        For the feed, which writes thousands of them a second.
         """
         traffic, peer_closed = client.latest
         return (

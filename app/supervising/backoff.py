@@ -56,6 +56,6 @@ class Backoff:
         return delay * (1 + self.jitter * self.chance())
 
     def forget(self) -> None:
-        """Somebody started or stopped the server: earlier failures no longer count."""
+        """The server was started or stopped on request: earlier failures no longer count."""
         self._restarts.clear()
         self._in_a_row = 0

@@ -22,7 +22,7 @@ class CommandLock:
             yield
 
     def cut_short(self) -> None:
-        """End the waiting of whoever has the turn now, if it waits in ``unless_cut_short``."""
+        """End the waiting of the command that has the lock now, if it waits in ``unless_cut_short``."""
         self._hurry.set()
 
     async def unless_cut_short(self, wanted: Awaitable[T], seconds: float | None = None) -> T | None:

@@ -23,9 +23,9 @@ class State(StrEnum):
 
 
 class Event(StrEnum):
-    START = "start"  # somebody asked for it
+    START = "start"  # on request
     LISTENING = "listening"
-    REFUSED = "refused"  # it cannot listen, and whoever asked is told
+    REFUSED = "refused"  # it cannot listen, and the request is refused
     RETURNED = "returned"  # serve came to its end
     RAISED = "raised"  # serve failed, or a retry cannot listen
     RETRY_DUE = "retry due"  # the policy wants another try

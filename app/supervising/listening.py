@@ -21,7 +21,7 @@ RESOLVE_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Holder:
-    """Who listens somewhere: the name, if it is one of our servers, and the words for it."""
+    """What listens somewhere: the name, if it is one of our servers, and the words for it."""
 
     server: str | None
     words: str

@@ -190,7 +190,7 @@ class Run:
     def failed(self, error: BaseException, net: str) -> bool:
         try:
             return not self._expects(error) and self._keeper.caught(self, error, net)
-        except Exception:  # whoever watches must not hurt what it watches
+        except Exception:  # watching must not hurt what is watched
             # In a context of nobody's: what is logged in the run's own comes back here.
             contextvars.Context().run(log.exception, "an exception of %s could not be kept", self.name)
             return True
@@ -207,7 +207,7 @@ class Run:
     # Its end
 
     def retire(self) -> None:
-        """Let nobody in any more; those inside go on."""
+        """Close further clients; those inside go on."""
         self._stopping = True
         self._listener.retire()
         self.clients.refuse()

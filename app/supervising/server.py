@@ -64,7 +64,7 @@ class Server:
         self.desired: Desired = "stopped"
         self.since = around.clock.wall()
         self.restarts = 0
-        self.stops = 0  # runs that somebody ended
+        self.stops = 0  # runs that were ended on request
         self.exit: Exit | None = None
         self.tally = Tally()
         self.removed = False
@@ -129,7 +129,7 @@ class Server:
 
     @property
     def clients(self) -> list[Client]:
-        """Who is inside."""
+        """The clients inside."""
         return self._run.clients.all() if self._run else []
 
     # Commands
@@ -234,7 +234,7 @@ class Server:
 
     def ended(self, run: Run, error: BaseException | None) -> None:
         if run is not self._run or self.state is not State.RUNNING:
-            return  # being stopped: whoever stops it closes its books
+            return  # being stopped: the stop closes its books
         self._close_books(run)
         if error is None:
             self.exit = Exit(self._around.clock.wall(), ExitReason.RETURNED, "served its clients and ended")
@@ -260,7 +260,7 @@ class Server:
             self._lock.cut_short()
 
     def _cut_drain(self, left: float = 0.0) -> None:
-        """End a drain that is under way within so many seconds."""
+        """End a drain that is under way within this many seconds."""
         if self._drain_until is not None:
             self._drain_until = min(self._drain_until, self._around.clock.now() + left)
             self._lock.cut_short()
@@ -296,7 +296,7 @@ class Server:
         if run is None:
             self._move(Event.STOP, "was stopped")
             return
-        if self.state is not State.STOPPING:  # else somebody began this and was cancelled
+        if self.state is not State.STOPPING:  # else a stop began before and was cancelled
             self._move(Event.STOP)
             self.stops += 1
         if drain:

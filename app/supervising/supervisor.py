@@ -271,7 +271,7 @@ class Supervisor:
         return spec
 
     def _queues(self) -> dict[tuple[str, int], str]:
-        """The servers in whose accept queues somebody waits, by where they listen."""
+        """The servers in whose accept queues clients wait, by where they listen."""
         return {
             server.listens_at: server.name
             for server in self._servers.values()

@@ -2,7 +2,7 @@
 
 Almost all that a terminal moves is binary messages in one frame. Their payload is taken out here as it comes, before
 the frame is whole, and nothing is kept of it. Every other frame is kept until it is whole and given on as it is, to
-whoever knows all the rules; so that one stands at the beginning of a frame whenever bytes pass it by.
+the full implementation; so that the cutter is at the beginning of a frame whenever bytes pass it by.
 """
 
 from __future__ import annotations

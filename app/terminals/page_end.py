@@ -45,7 +45,7 @@ _INBOX_VIEW = memoryview(_INBOX)
 
 
 class PageListener(Protocol):
-    """Who is told what the page does."""
+    """Is called with what the page does."""
 
     def take(self, data: bytes) -> None:
         """Bytes came."""
@@ -244,7 +244,7 @@ class PageEnd(asyncio.BufferedProtocol):
         self._choke()
 
     def _choke(self) -> None:
-        """Who does not take answers is not asked what he wants."""
+        """A page that does not take answers is not read from."""
         if self.full:
             self._choked = True
             self._regulate()

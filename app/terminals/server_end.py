@@ -27,11 +27,11 @@ _INBOX_VIEW = memoryview(INBOX)[HEAD:]
 
 SECONDS_BETWEEN_LOOKS = 5.0
 MOST_LOOKS = 6
-"""The page has left: so often may the server be seen to take nothing of the rest, or to send on after it took all."""
+"""After the page has left: looks at which the server may take nothing of the rest, or send on after it took all."""
 
 
 class ServerListener(Protocol):
-    """Who is told what the server does."""
+    """Is called with what the server does."""
 
     def came(self, count: int) -> None:
         """So many bytes are in ``INBOX``, until this returns."""
@@ -95,7 +95,8 @@ class ServerEnd:
                 self._loop.remove_reader(self._socket)
 
     def send(self, data: bytes) -> None:
-        """Send this, now or when the server has taken what came before. Nothing after ``finish``, or to who is gone."""
+        """Send this, now or when the server has taken what came before. Nothing after ``finish``, or after the server
+        has gone."""
         if self._finishing or self._broken:
             return
         if self._unsent:

@@ -1,7 +1,7 @@
 """``echodeck.v1``: what a terminal's page and the app say to each other besides bytes, as JSON in text messages.
 
 to the page     opened, accepted (the server's ``accept`` took it), eof (the server sent FIN), error
-from the page   credit (so many bytes have been shown), eof (send FIN)
+from the page   credit (n bytes have been shown), eof (send FIN)
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def encode(what: str, **more: Any) -> str:
 
 
 def decode(text: str) -> int | Literal["eof"] | None:
-    """Bytes of credit, or the end; None if it makes no sense."""
+    """Bytes of credit, or the end; None if it is invalid."""
     if len(text) > MOST_CHARACTERS:
         return None
     try:

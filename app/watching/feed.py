@@ -1,8 +1,8 @@
-"""What changes, told as it happens to whoever follows: one ``view`` of everything, kept by one ``watch``.
+"""What changes, as events for every follower: one ``view`` of everything, kept up to date by one ``watch``.
 
-Nothing is queued for a follower: each takes from the view what changed since he last took something, so that a slow one
-gets fewer and later states, and costs no more than a fast one. Without followers nothing is done at all; the view stays
-for a while, so that one who comes back can go on where he was.
+Nothing is queued for a follower: it takes from the view what changed since it last took something, so that a slow
+follower gets fewer and later states, and costs no more than a fast one. Without followers nothing is done at all; the
+view stays for a while, so that a follower that comes back can go on where it was.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ KEYS = {"server": "name", "connection": "id", "exception": "id", "journal": "id"
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a follower wants to hear of; ``server`` narrows what belongs to a server down to one, except for what he
-    wants to hear of ``everywhere``. ``together``: all that changed meanwhile in one event, as a browser has more work
-    with an event than with what is in it."""
+    """What a follower is sent. ``server`` narrows what belongs to a server down to one, except for the kinds in
+    ``everywhere``. ``together``: all that changed meanwhile in one event, as a browser has more work with an event than
+    with what is in it."""
 
     kinds: frozenset[str] = frozenset(TOPICS.values())
     server: str | None = None
@@ -90,7 +90,7 @@ class Feed:
         finally:
             self._leave()
 
-    # Those who follow
+    # Followers
 
     def _enter(self) -> None:
         self.followers += 1
@@ -134,14 +134,14 @@ class Feed:
                 self._turned = asyncio.Event()
             await asyncio.sleep(TICK)
 
-    # What they are told
+    # What they are sent
 
     def _number(self, event_id: str | None) -> int | None:
         parts = re.fullmatch(r"([0-9a-f]{8})-([0-9]{1,18})", event_id or "")
         return int(parts[2]) if parts and parts[1] == self._life else None
 
     def _since(self, heard: int | None, wanted: Wanted) -> list[Event]:
-        """The same for all who have heard and want the same."""
+        """The same list for all followers that have received and want the same."""
         if self._told_at != self._view.latest:
             self._told, self._told_at = {}, self._view.latest
         if (heard, wanted) not in self._told:

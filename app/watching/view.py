@@ -1,7 +1,8 @@
-"""What a feed has told so far, so that anybody can be told the rest: the latest state of each thing, by time of change.
+"""What a feed has sent so far, so that any follower can be sent the rest: the latest state of each thing, by time of
+change.
 
-A later change of a thing replaces the earlier one (a compacted log). Whoever knows up to which change he has heard gets
-exactly what changed since, and however slow he is, nothing is kept for him.
+A later change of a thing replaces the earlier one (a compacted log). A follower that knows the number of the latest
+change it received gets exactly what changed since; however slow it is, nothing is kept for it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class Change(NamedTuple):
 
 
 class View:
-    """Of what is gone it remembers the latest ``most_gone``; who has heard of less must begin anew."""
+    """Of what is gone it remembers the latest ``most_gone``; a follower that is further behind must begin anew."""
 
     def __init__(self, most_gone: int = 10_000) -> None:
         self.latest = 0
@@ -48,7 +49,7 @@ class View:
                 self._horizon = max(self._horizon, self._changes.pop(forgotten).number)
 
     def keep(self, kind: str, most: int) -> None:
-        """Forget all of this kind but those that changed last, without telling anybody that they are gone."""
+        """Forget all of this kind but those that changed last, without a change that says that they are gone."""
         known = [change for change in self._changes.values() if change.kind == kind]
         for change in known[: max(0, len(known) - most)]:
             del self._changes[change.kind, change.key]

@@ -1,7 +1,7 @@
 """Keeps a view of the whole app up to date, by looking: often at what is announced, less often at what must be asked.
 
 What is announced costs next to nothing while nothing happens. The rest is bounded by design: the kernel is asked about
-so many connections at a time, its tables are read so seldom that reading them takes a small share of the time, and the
+n connections at a time, its tables are read so seldom that reading them takes a small share of the time, and the
 loop turns in between.
 """
 

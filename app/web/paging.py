@@ -19,13 +19,13 @@ After = Annotated[str | None, Query(description="The `next` of an earlier answer
 
 
 def cursor(kind: str, position: int) -> str:
-    """Has a checksum, so that one which somebody made up is told from ours; it keeps nothing secret."""
+    """Has a checksum, so that a made-up cursor is told from ours; it keeps nothing secret."""
     text = f"{kind}:{position}".encode()
     return urlsafe_b64encode(text + b":" + blake2s(text, digest_size=4).digest()).decode().rstrip("=")
 
 
 def cut(kind: str, found: Sequence[T], limit: int, place: Callable[[T], int]) -> tuple[Sequence[T], str | None]:
-    """The first so many of what was found, and the cursor for what follows them, if anything does."""
+    """The first ``limit`` of what was found, and the cursor for what follows them, if anything does."""
     page = found[:limit]
     return page, cursor(kind, place(page[-1])) if len(found) > limit else None
 

@@ -1,10 +1,10 @@
-"""Who may come in, decided before any route is looked at, for HTTP and WebSockets alike.
+"""Which requests are let in, decided before any route is looked at, for HTTP and WebSockets alike.
 
 A page that listens on loopback is still within reach of every site that its user's browser visits. Three checks keep
 those out: the Host header must be a name of ours (a foreign name that resolves to 127.0.0.1 is DNS rebinding), whatever
 changes something or opens a WebSocket must come from our own pages (Origin, RFC 6454; browsers do not apply the
-same-origin policy to WebSockets), and with a token set, nothing is told without it. Programs that are no browsers send
-no Origin, and need none.
+same-origin policy to WebSockets), and with a token set, nothing is answered without it. Programs that are no browsers
+send no Origin, and need none.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Rules:
         return bool(self._tokens)
 
     def check(self, method: str, path: str, headers: Headers) -> Role:
-        """Who asks. ``method`` is that of HTTP, or WEBSOCKET.
+        """The role of the request. ``method`` is that of HTTP, or WEBSOCKET.
 
         Raises:
             ForeignHost, ForeignOrigin, TokenRequired, ReadOnly: the caller may not.
@@ -96,7 +96,7 @@ class Rules:
         return role
 
     def role(self, headers: Headers) -> Role | None:
-        """Whose token this is; without tokens everybody is the owner."""
+        """The role that the token gives; without tokens every request is the owner's."""
         if not self._tokens:
             return "owner"
         scheme, _, given = headers.get("authorization", "").partition(" ")

@@ -1,7 +1,8 @@
-"""Server-Sent Events on their way out (html.spec.whatwg.org, "Server-sent events"), to readers who may be slow or gone.
+"""Server-Sent Events on their way out (html.spec.whatwg.org, "Server-sent events"), to readers that may be slow or
+gone.
 
-A reader who takes nothing for ``SECONDS_TO_TAKE`` is dropped, and told why should he read on; how many may read at once
-is bounded.
+A reader that takes nothing for ``SECONDS_TO_TAKE`` is dropped, with the reason as its last event; how many may read at
+once is bounded.
 """
 
 from __future__ import annotations

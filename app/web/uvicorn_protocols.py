@@ -1,6 +1,6 @@
-"""The page's end of a connection: uvicorn's, with bounds on what a stranger can hold before saying who he is.
+"""The page's end of a connection: uvicorn's, with bounds on what a stranger can hold before it has sent a request.
 
-A WebSocket, once accepted, can be handed over to whoever does without ASGI (``page_end``).
+A WebSocket, once accepted, can be handed over to code that does without ASGI (``page_end``).
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class BoundedHttp(HttpToolsProtocol):
             self._await_head()
 
     def drop(self, last_words: bytes) -> None:
-        """End an answer in chunks that its reader does not take, with a last chunk in case he comes to read it."""
+        """End an answer in chunks that its reader does not take, with a last chunk in case it is read after all."""
         self.cycle.disconnected = True
         self.transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(last_words), last_words))
         self.transport.close()
@@ -96,7 +96,7 @@ class DirectWebSocket(WebSocketsSansIOProtocol):
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
-        if not self.close_sent:  # else the handshake makes no sense
+        if not self.close_sent:  # else the handshake is invalid
             self.scope["extensions"][DIRECT] = self.hand_over  # type: ignore[assignment]  # see above
 
     async def send(self, message: ASGISendEvent) -> None:

@@ -76,7 +76,7 @@ def words(language: str) -> Words:
 
 
 def wanted(chosen: str | None, accept_language: str) -> Words:
-    """What a reader chose, or else what his browser asks for (RFC 9110, 12.5.4), or English."""
+    """The reader's choice, or else what the browser asks for (RFC 9110, 12.5.4), or English."""
     if chosen in LANGUAGES or chosen == MARKED:
         return words(chosen)
     asked = []

@@ -1,5 +1,5 @@
 // Painting that keeps the page calm and the processor cool: what changes often is painted seldom, and what is scrolled
-// out of view more seldom still, but not never: somebody may search the page, or have it read to him.
+// out of view more seldom still, but not never: the page may be searched, or be read aloud.
 import {until} from "./beat.js";
 
 const UNSEEN_MS = 2000;

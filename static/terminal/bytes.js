@@ -1,4 +1,4 @@
-// Bytes as a reader writes them, and as he can look at them.
+// Bytes as a reader writes them, and as they are shown.
 import {_} from "../words.js";
 
 const encoder = new TextEncoder();

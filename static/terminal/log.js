@@ -25,7 +25,7 @@ export class Log {
     return entry;
   }
 
-  /** The latest entries, with about so many bytes. */
+  /** The latest entries, with about `most` bytes. */
   latest(most) {
     let sum = 0;
     let first = this.entries.length;
