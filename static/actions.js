@@ -1,6 +1,6 @@
 // What can be done with a server, and how a button says that it is being done.
 import {go} from "./navigation.js";
-import {notice, tellProblem} from "./notices.js";
+import {notice, showProblem} from "./notices.js";
 import {call, serverPath} from "./rest.js";
 import {_} from "./words.js";
 
@@ -12,7 +12,7 @@ export async function act(name, action) {
   notice(_("%(name)s was removed.", {name}), {
     undo: {
       words: _("Undo"),
-      act: () => call("POST", "/servers", {...spec, name, start: desired === "running"}).catch(tellProblem),
+      act: () => call("POST", "/servers", {...spec, name, start: desired === "running"}).catch(showProblem),
     },
   });
   if (location.pathname === `/ui/servers/${encodeURIComponent(name)}`) go("/", {push: true});
@@ -24,7 +24,7 @@ export async function busyWhile(button, work) {
   try {
     return await work;
   } catch (problem) {
-    tellProblem(problem);
+    showProblem(problem);
   } finally {
     button?.removeAttribute("aria-busy");
   }

@@ -1,5 +1,5 @@
-// What the app tells as it happens (`GET /events`): one stream for the whole page, and the latest state of everything
-// it was told. A hidden page lets go of its stream, since a browser opens only six connections to one host; when it is
+// What changes in the app, as events (`GET /events`): one stream for the whole page, and the latest state of everything
+// it was sent. A hidden page lets go of its stream, since a browser opens only six connections to one host; when it is
 // seen again it goes on where it was.
 
 import {topics} from "./facts.js";
@@ -20,7 +20,7 @@ class Feed extends EventTarget {
   loop = null;
   status = "connecting";
   #query = null;
-  #heard = null;
+  #lastEvent = null;
   #source = null;
   #changes = null;
   #flushed = -Infinity;
@@ -34,43 +34,43 @@ class Feed extends EventTarget {
   }
 
   /**
-   * Have these topics told from now on. Where a server is named, its connections, exceptions and journal only; the
-   * servers are told of all, since the header counts them. What is no longer told is forgotten.
+   * Have these topics sent from now on. Where a server is named, its connections, exceptions and journal only; the
+   * servers are sent all, since the header counts them. What is no longer sent is forgotten.
    */
   want(topics, server) {
     const narrowed = server && {server, everywhere: "servers"};
     const query = new URLSearchParams({topics: [...topics].sort().join(","), together: "true", ...narrowed}).toString();
     if (query === this.#query) return;
     this.#query = query;
-    this.#heard = null;
+    this.#lastEvent = null;
     this.#close();
     for (const {topic} of MANY) this[topic] = new Map();
     this.#open();
   }
 
   /**
-   * Call `tell(changes)` after each batch of changes, until the function that is returned is called. `changes` has a
-   * Set of keys for each topic, `loop` if that changed, and `snapshot` when everything was told anew.
+   * Call `follower(changes)` after each batch of changes, until the function that is returned is called. `changes` has a
+   * Set of keys for each topic, `loop` if that changed, and `snapshot` when everything was sent anew.
    */
-  follow(tell) {
-    this.#followers.add(tell);
-    return () => this.#followers.delete(tell);
+  follow(follower) {
+    this.#followers.add(follower);
+    return () => this.#followers.delete(follower);
   }
 
   #open() {
     if (this.#source || document.hidden || this.#query === null) return;
     clearTimeout(this.#retry);
-    const heard = this.#heard ? `&heard=${this.#heard}` : "";
-    const source = (this.#source = new EventSource(`/events?${this.#query}${heard}`));
-    source.onopen = () => this.#say("live");
+    const resumed = this.#lastEvent ? `&heard=${this.#lastEvent}` : "";
+    const source = (this.#source = new EventSource(`/events?${this.#query}${resumed}`));
+    source.onopen = () => this.#setStatus("live");
     source.onerror = () => {
-      this.#say("lost");
+      this.#setStatus("lost");
       if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
       this.#close();
       this.#retry = setTimeout(() => this.#open(), RETRY_MS);
     };
-    source.addEventListener("snapshot", (event) => this.#take(event, (told) => this.#snapshot(told)));
-    source.addEventListener("changes", (event) => this.#take(event, (told) => told.forEach(([name, data]) => this.#change(name, data))));
+    source.addEventListener("snapshot", (event) => this.#take(event, (data) => this.#snapshot(data)));
+    source.addEventListener("changes", (event) => this.#take(event, (changes) => changes.forEach(([name, data]) => this.#change(name, data))));
   }
 
   #close() {
@@ -79,11 +79,11 @@ class Feed extends EventTarget {
   }
 
   #take(event, apply) {
-    this.#heard = event.lastEventId;
+    this.#lastEvent = event.lastEventId;
     if (!this.#changes) {
       this.#changes = {loop: false, snapshot: false};
       for (const {topic} of MANY) this.#changes[topic] = new Set();
-      // The first after a while at once, but for what is told together with it; of many, all until the next beat.
+      // The first after a while at once, but for what is sent together with it; of many, all until the next beat.
       setTimeout(() => this.#flush(), performance.now() - this.#flushed > 2 * BEAT_MS ? TOGETHER_MS : until(BEAT_MS));
     }
     apply(JSON.parse(event.data));
@@ -102,15 +102,15 @@ class Feed extends EventTarget {
     this.#changes[topic].add(data[key]);
   }
 
-  #snapshot(told) {
+  #snapshot(data) {
     for (const {topic, key} of MANY) {
-      if (!told[topic]) continue;
+      if (!data[topic]) continue;
       const before = this[topic];
-      this[topic] = new Map(told[topic].map((item) => [item[key], item]));
+      this[topic] = new Map(data[topic].map((item) => [item[key], item]));
       for (const one of [...before.keys(), ...this[topic].keys()]) this.#changes[topic].add(one);
     }
-    if (told.loop && !Array.isArray(told.loop)) {
-      this.loop = told.loop;
+    if (data.loop && !Array.isArray(data.loop)) {
+      this.loop = data.loop;
       this.#changes.loop = true;
     }
     this.#changes.snapshot = true;
@@ -120,10 +120,10 @@ class Feed extends EventTarget {
     const changes = this.#changes;
     this.#changes = null;
     this.#flushed = performance.now();
-    for (const tell of this.#followers) tell(changes);
+    for (const follower of this.#followers) follower(changes);
   }
 
-  #say(status) {
+  #setStatus(status) {
     if (status === this.status) return;
     this.status = status;
     this.dispatchEvent(new Event("status"));

@@ -10,27 +10,27 @@ export function followHeader(feed) {
     live: _("live"),
     lost: _("no connection to the app; trying again"),
   };
-  const tellStatus = () => {
+  const showStatus = () => {
     at("live").dataset.status = feed.status;
     write("live-words", words[feed.status]);
   };
-  feed.addEventListener("status", tellStatus);
-  tellStatus();
+  feed.addEventListener("status", showStatus);
+  showStatus();
   feed.follow((changes) => {
-    if (changes.loop) tellLoop(feed.loop);
-    if (changes.servers.size) tellCounts(feed.servers);
+    if (changes.loop) showLoop(feed.loop);
+    if (changes.servers.size) showCounts(feed.servers);
   });
   document.addEventListener("click", chooseTheme);
 }
 
-function tellLoop(loop) {
+function showLoop(loop) {
   const busy = 1 - (loop.share.idle ?? 0);
   write("loop-busy", percent(busy));
   write("loop-lag", `${loop.lag_ms.p99.toFixed(1)} ms`);
   document.querySelector(".wheel").style.setProperty("--turned", busy.toFixed(2));
 }
 
-function tellCounts(servers) {
+function showCounts(servers) {
   let running = 0;
   let connections = 0;
   for (const server of servers.values()) {

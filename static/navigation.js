@@ -1,7 +1,7 @@
 // Going from page to page without leaving the document, so that terminals stay open: the new page's main part takes the
 // place of the old one's. Whatever goes wrong on the way, the browser does it the ordinary way.
 
-import {tellProblem} from "./notices.js";
+import {showProblem} from "./notices.js";
 import {nobodyAnswers} from "./rest.js";
 
 const SWAPPED = ["#main", "nav.pages", ".choices"];
@@ -40,7 +40,7 @@ export async function go(address, {push = false, scrolled = 0} = {}) {
     const response = await fetch(target, {headers: {accept: "text/html"}});
     page = new DOMParser().parseFromString(await response.text(), "text/html");
   } catch {
-    if (turn === going) tellProblem(nobodyAnswers()); // the browser's own error page would cost what is open here
+    if (turn === going) showProblem(nobodyAnswers()); // the browser's own error page would cost what is open here
     return;
   }
   if (turn !== going) return; // somebody clicked elsewhere meanwhile

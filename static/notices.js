@@ -18,7 +18,7 @@ export function notice(words, {title = "", trouble = false, undo = null} = {}) {
 }
 
 /** What a Problem says; anything else is a bug of the page's, and is thrown on. */
-export function tellProblem(problem) {
+export function showProblem(problem) {
   if (problem.detail === undefined) throw problem;
   return notice(problem.detail, {title: problem.title, trouble: true});
 }

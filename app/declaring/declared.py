@@ -56,8 +56,10 @@ def read(content: bytes, file: str, variants: Collection[str] | None = None) -> 
     if not isinstance(entries, list):
         # Not taken for "none": a file that is just being written would have every declared server removed.
         is_table = isinstance(entries, dict)
-        said = "write [[server]], with two brackets" if is_table else "declares no server; for none, write server = []"
-        raise Undeclarable([*errors, f"{file}: {said}"])
+        message = "declares no server; for none, write server = []"
+        if is_table:
+            message = "write [[server]], with two brackets"
+        raise Undeclarable([*errors, f"{file}: {message}"])
     places = _places(file, text, entries)
     specs = [_entry(entry, place, variants, errors) for entry, place in zip(entries, places, strict=True)]
     errors += _conflicts([(spec, place) for spec, place in zip(specs, places, strict=True) if spec])
@@ -109,7 +111,7 @@ def _entry(entry: Any, place: str, variants: Collection[str] | None, errors: lis
     found = []
     variant = entry.get("variant")
     if variants is not None and isinstance(variant, str) and variant not in variants:
-        found.append(f"variant = {_shown(variant)} should be one of {', '.join(variants)}")
+        found.append(f"variant = {_as_toml(variant)} should be one of {', '.join(variants)}")
     try:
         spec = ServerSpec.model_validate(entry)
     except ValidationError as error:
@@ -133,16 +135,16 @@ def _explained(error: Any) -> str:
             near = difflib.get_close_matches(name, known, 1)
             return f"{name}: there is no such field; " + (f"{near[0]}?" if near else f"there are {', '.join(known)}")
         case "string_pattern_mismatch":
-            said = f"should be {PATTERNS[error['ctx']['pattern']]}"
+            message = f"should be {PATTERNS[error['ctx']['pattern']]}"
         case _:
-            said = re.sub("^(Input|String|Value error,) ?", "", error["msg"])
-    return f"{name} = {_shown(error['input'])} {said}"
+            message = re.sub("^(Input|String|Value error,) ?", "", error["msg"])
+    return f"{name} = {_as_toml(error['input'])} {message}"
 
 
-def _shown(value: Any) -> str:
+def _as_toml(value: Any) -> str:
     """As the file has it, or nearly."""
-    shown = str(value).lower() if isinstance(value, bool) else f'"{value}"' if isinstance(value, str) else str(value)
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+    text = str(value).lower() if isinstance(value, bool) else f'"{value}"' if isinstance(value, str) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _conflicts(entries: list[tuple[ServerSpec, str]]) -> Iterator[str]:

@@ -55,8 +55,8 @@ class Caught:
         details = self.details
         if server not in (None, self.server) or type not in (None, details.type):
             return False
-        told = (details.type, details.message, details.peer or "", repr(details.input or b""), self.server)
-        return text is None or any(text.lower() in one.lower() for one in told)
+        texts = (details.type, details.message, details.peer or "", repr(details.input or b""), self.server)
+        return text is None or any(text.lower() in one.lower() for one in texts)
 
 
 class ExceptionLog:

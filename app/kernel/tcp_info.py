@@ -68,8 +68,8 @@ def figures(connection: socket.socket) -> Figures:
     Raises:
         OSError: the socket is closed.
     """
-    told = info(connection)
-    return Figures(*reading(pulse(told)), unread(connection), *timing(told))
+    raw = info(connection)
+    return Figures(*reading(pulse(raw)), unread(connection), *timing(raw))
 
 
 def unread(connection: socket.socket) -> int:
@@ -133,8 +133,8 @@ def acknowledged(connection: socket.socket) -> int:
     Raises:
         OSError: the socket is closed.
     """
-    told = info(connection)
-    return int(_ACKNOWLEDGED.unpack_from(told)[0]) if told else 0
+    raw = info(connection)
+    return int(_ACKNOWLEDGED.unpack_from(raw)[0]) if raw else 0
 
 
 def _traffic(pulse: Pulse) -> Traffic:

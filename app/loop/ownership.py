@@ -140,9 +140,9 @@ def _unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None
     if error is None or owner is None:
         loop.default_exception_handler(context)
     elif owner.failed(error, "task"):
-        told = OWNER.set(owner)  # whose record it is in the log
+        token = OWNER.set(owner)  # whose record it is in the log
         loop.default_exception_handler(context)
-        OWNER.reset(told)
+        OWNER.reset(token)
 
 
 def is_news(record: logging.LogRecord) -> bool:

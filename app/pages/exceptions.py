@@ -35,10 +35,10 @@ async def show_exceptions(
         for record in everything
         if record.fits(server or None, kind or None, q or None) and (start is None or record.id < start)
     ]
-    shown, older = cut("exceptions", matching, AT_ONCE, lambda record: record.id)
+    records, older = cut("exceptions", matching, AT_ONCE, lambda record: record.id)
     wanted = {"server": server, "type": kind, "q": q}
     values = {
-        "caught": [ExceptionShape.of(record) for record in shown],
+        "caught": [ExceptionShape.of(record) for record in records],
         "older": older,
         "older_query": urlencode({name: text for name, text in wanted.items() if text} | {"after": older or ""}),
         "later": after is not None,

@@ -61,12 +61,12 @@ class Bridge:
         self.page.close(verdict)
         self.page.resume()
 
-    def open(self, end: ServerEnd, told: dict[str, str]) -> None:
-        """There is; the page is ``told`` which."""
+    def open(self, end: ServerEnd, about: dict[str, str]) -> None:
+        """There is; ``about`` says which, for the page."""
         self._server = end
-        self._say("opened", **told, credit=CREDIT)
+        self._send_message("opened", **about, credit=CREDIT)
         if self._connection is not None:
-            self._say("accepted", connection=self._connection)
+            self._send_message("accepted", connection=self._connection)
         self._make_room()
         if self._gone:
             end.leave()
@@ -77,7 +77,7 @@ class Bridge:
         """The server let it in, as this connection."""
         self._connection = connection
         if self._server is not None:
-            self._say("accepted", connection=connection)
+            self._send_message("accepted", connection=connection)
 
     def abort(self) -> None:
         """End it here and now."""
@@ -87,16 +87,16 @@ class Bridge:
 
     # What the page does (``page_end.PageListener``)
 
-    def take(self, data: bytes) -> None:
+    def bytes_from_page(self, data: bytes) -> None:
         self._stirred = True
         if self._page_ended and self._v1:
-            self._say("error", message="Bytes that come after eof are not sent.")
+            self._send_message("error", message="Bytes that come after eof are not sent.")
         elif self._server is not None:
             self._server.send(data)
 
-    def hear(self, text: str) -> None:
+    def text_from_page(self, text: str) -> None:
         if not self._v1:
-            self.take(text.encode())
+            self.bytes_from_page(text.encode())
             return
         self._stirred = True
         match decode(text):
@@ -109,7 +109,7 @@ class Bridge:
                 if self._server_ended:
                     self._close(close_codes.BOTH_DONE)
             case None:
-                self._say("error", message=INVALID_MESSAGE)
+                self._send_message("error", message=INVALID_MESSAGE)
 
     def drained(self) -> None:
         self._flush()
@@ -128,7 +128,7 @@ class Bridge:
 
     # What the server does (``server_end.ServerListener``)
 
-    def came(self, count: int) -> None:
+    def bytes_from_server(self, count: int) -> None:
         page = self.page
         if self._v1:
             self._outstanding += count
@@ -166,7 +166,7 @@ class Bridge:
         elif not self._v1:
             self._close(close_codes.SERVER_DONE)
         else:
-            self._say("eof")
+            self._send_message("eof")
             if self._page_ended:
                 self._close(close_codes.BOTH_DONE)
             else:
@@ -180,9 +180,9 @@ class Bridge:
 
     # How
 
-    def _say(self, what: str, **more: Any) -> None:
+    def _send_message(self, what: str, **more: Any) -> None:
         if self._v1:
-            self.page.say(encode(what, **more))
+            self.page.send_text(encode(what, **more))
 
     def _credit(self, count: int) -> None:
         if count > self._outstanding:

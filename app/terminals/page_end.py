@@ -47,10 +47,10 @@ _INBOX_VIEW = memoryview(_INBOX)
 class PageListener(Protocol):
     """Is called with what the page does."""
 
-    def take(self, data: bytes) -> None:
+    def bytes_from_page(self, data: bytes) -> None:
         """Bytes came."""
 
-    def hear(self, text: str) -> None:
+    def text_from_page(self, text: str) -> None:
         """A text message came."""
 
     def drained(self) -> None:
@@ -79,10 +79,10 @@ class PageEnd(asyncio.BufferedProtocol):
         self._websocket = websocket
         self._listener = listener
         self._lost = lost
-        self._cutter = Cutter(listener.take, self._frame)
+        self._cutter = Cutter(listener.bytes_from_page, self._frame)
         self._text: list[bytes] | None = None  # parts of a text message of which more is to come
         self._open = True  # neither side has said the end
-        self._deaf = False
+        self._has_stopped_reading = False
         self._paused = False
         self._choked = False  # not read from because it does not take the answers
         self._stalled = False
@@ -107,7 +107,7 @@ class PageEnd(asyncio.BufferedProtocol):
         if self._open and not self._transport.is_closing():
             self._transport.write(frame)
 
-    def say(self, text: str) -> None:
+    def send_text(self, text: str) -> None:
         data = text.encode()
         self.write(head(0x81, len(data)) + data)
         self._choke()
@@ -124,7 +124,7 @@ class PageEnd(asyncio.BufferedProtocol):
         """Tell the page the end, and take nothing from it any more."""
         self._websocket.fail(*verdict)
         self._stall_timeout.begin(ending=True)
-        self._hear_no_more()
+        self._stop_reading()
         self._answer()
 
     def pause(self) -> None:
@@ -150,7 +150,7 @@ class PageEnd(asyncio.BufferedProtocol):
         return _INBOX_VIEW
 
     def buffer_updated(self, count: int) -> None:
-        if self._deaf:
+        if self._has_stopped_reading:
             return
         try:
             self._cutter.feed(_INBOX_VIEW[:count])
@@ -159,7 +159,7 @@ class PageEnd(asyncio.BufferedProtocol):
             self.fail(close_codes.BUG)
 
     def eof_received(self) -> None:  # the transport closes then
-        self._hear_no_more()
+        self._stop_reading()
 
     def pause_writing(self) -> None:
         self.full = True
@@ -177,7 +177,7 @@ class PageEnd(asyncio.BufferedProtocol):
         self._ping.cancel()
         self._stall_timeout.end()
         self._lost(exc)
-        self._hear_no_more()
+        self._stop_reading()
         self._listener.gone(self._stalled)
 
     # How
@@ -185,7 +185,7 @@ class PageEnd(asyncio.BufferedProtocol):
     def _read_the_rest(self) -> None:
         """What the page sent before it went without a word, and the transport, failing to write to it, did not read."""
         with suppress(OSError):
-            while not self._deaf and (count := os.readv(self._socket.fileno(), [_INBOX])):
+            while not self._has_stopped_reading and (count := os.readv(self._socket.fileno(), [_INBOX])):
                 self.buffer_updated(count)
 
     def _frame(self, frame: bytes) -> bool:
@@ -198,33 +198,33 @@ class PageEnd(asyncio.BufferedProtocol):
         self._answer()
         if websocket.parser_exc is not None:  # it was told so, and reads that before it leaves
             self._stall_timeout.begin(ending=True)
-            self._hear_no_more()
-        return not self._deaf
+            self._stop_reading()
+        return not self._has_stopped_reading
 
     def _event(self, frame: Frame) -> None:
         opcode, data = frame.opcode, bytes(frame.data)
         if opcode is Opcode.CLOSE:
-            self._hear_no_more()
+            self._stop_reading()
         elif opcode is Opcode.BINARY or (opcode is Opcode.CONT and self._text is None):
-            self._listener.take(data)
+            self._listener.bytes_from_page(data)
         elif opcode in {Opcode.TEXT, Opcode.CONT}:
             parts = [*(self._text or ()), data]
             self._text = None if frame.fin else parts
             if frame.fin:
-                self._hear(b"".join(parts))
+                self._text_message(b"".join(parts))
 
-    def _hear(self, data: bytes) -> None:
+    def _text_message(self, data: bytes) -> None:
         try:
             text = data.decode()
         except UnicodeDecodeError:
             self.fail(close_codes.NOT_TEXT)
         else:
-            self._listener.hear(text)
+            self._listener.text_from_page(text)
 
-    def _hear_no_more(self) -> None:
+    def _stop_reading(self) -> None:
         self._open = False
-        if not self._deaf:
-            self._deaf = True
+        if not self._has_stopped_reading:
+            self._has_stopped_reading = True
             self._listener.left()
 
     def _answer(self) -> None:

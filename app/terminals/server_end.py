@@ -33,7 +33,7 @@ MOST_LOOKS = 6
 class ServerListener(Protocol):
     """Is called with what the server does."""
 
-    def came(self, count: int) -> None:
+    def bytes_from_server(self, count: int) -> None:
         """So many bytes are in ``INBOX``, until this returns."""
 
     def unsent_changed(self) -> None:
@@ -167,7 +167,7 @@ class ServerEnd:
             self._moved += count
         else:
             try:
-                self._listener.came(count)
+                self._listener.bytes_from_server(count)
             except Exception:
                 log.exception("a terminal failed")
                 self._listener.failed()

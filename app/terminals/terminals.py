@@ -97,8 +97,8 @@ class Terminals:
                 bridge.refuse(close_codes.unreachable(error.strerror or str(error)))
             else:
                 failing.pop_all()
-                told = {"server": server.name, "local": format_address(*local), "peer": format_address(*there)}
-                bridge.open(ServerEnd(sock, bridge), told)
+                about = {"server": server.name, "local": format_address(*local), "peer": format_address(*there)}
+                bridge.open(ServerEnd(sock, bridge), about)
 
     def _address(self, server: Server) -> tuple[str, int]:
         if self._supervisor.closing:

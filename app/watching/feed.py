@@ -76,16 +76,16 @@ class Feed:
         self._enter()
         try:
             await self._first_look.wait()
-            heard = self._number(last_event_id)
+            last = self._number(last_event_id)
             while True:
                 turned, ended = self._turned, self._ended
-                events, heard = self._since(heard, wanted), self._view.latest
+                events, last = self._since(last, wanted), self._view.latest
                 if events:
                     yield events
                 if ended:
                     yield [Event("end", '{"reason":"the app is shutting down"}')]
                     return
-                if heard == self._view.latest:
+                if last == self._view.latest:
                     await turned.wait()
         finally:
             self._leave()
@@ -113,8 +113,8 @@ class Feed:
     def _begin_anew(self) -> None:
         self._life = secrets.token_hex(4)
         self._view = View()
-        self._told: dict[tuple[int | None, Wanted], list[Event]] = {}
-        self._told_at = -1
+        self._built: dict[tuple[int | None, Wanted], list[Event]] = {}
+        self._built_at = -1
         self._watch = Watch(self._supervisor, self._view)
         self._turned = asyncio.Event()
         self._first_look = asyncio.Event()
@@ -140,20 +140,20 @@ class Feed:
         parts = re.fullmatch(r"([0-9a-f]{8})-([0-9]{1,18})", event_id or "")
         return int(parts[2]) if parts and parts[1] == self._life else None
 
-    def _since(self, heard: int | None, wanted: Wanted) -> list[Event]:
+    def _since(self, last: int | None, wanted: Wanted) -> list[Event]:
         """The same list for all followers that have received and want the same."""
-        if self._told_at != self._view.latest:
-            self._told, self._told_at = {}, self._view.latest
-        if (heard, wanted) not in self._told:
-            changes = None if heard is None else self._view.since(heard)
-            self._told[heard, wanted] = [self._snapshot(wanted)] if changes is None else self._events(changes, wanted)
-        return self._told[heard, wanted]
+        if self._built_at != self._view.latest:
+            self._built, self._built_at = {}, self._view.latest
+        if (last, wanted) not in self._built:
+            changes = None if last is None else self._view.since(last)
+            self._built[last, wanted] = [self._snapshot(wanted)] if changes is None else self._events(changes, wanted)
+        return self._built[last, wanted]
 
     def _events(self, changes: list[Change], wanted: Wanted) -> list[Event]:
         events = [self._event(change) for change in changes if wanted.takes(change)]
         if wanted.together and events:
-            told = ",".join(f'["{event.name}",{event.data}]' for event in events)
-            return [Event("changes", f"[{told}]", events[-1].id)]
+            pairs = ",".join(f'["{event.name}",{event.data}]' for event in events)
+            return [Event("changes", f"[{pairs}]", events[-1].id)]
         return events
 
     def _event(self, change: Change) -> Event:

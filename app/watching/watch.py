@@ -83,8 +83,8 @@ class Watch:
         anew = not self._all_known
         polls = now >= self._poll_due or anew
         chronicle = self._supervisor.chronicle
-        told = chronicle.revision, chronicle.journal.last_id
-        happened = told != (self._exceptions_at, self._entries_at)
+        position = chronicle.revision, chronicle.journal.last_id
+        happened = position != (self._exceptions_at, self._entries_at)
         puts = self._happenings() if happened else []
         if polls or happened:
             puts += self._servers()
@@ -120,10 +120,10 @@ class Watch:
             data = EntryShape.of(entry).model_dump_json()
             puts.append(partial(view.put, "journal", str(entry.id), entry.server, data))
         puts += [partial(view.keep, "exception", MOST_EXCEPTIONS), partial(view.keep, "journal", MOST_ENTRIES)]
-        puts.append(partial(self._have_told, revision, last))
+        puts.append(partial(self._have_reached, revision, last))
         return puts
 
-    def _have_told(self, revision: int, last: int) -> None:
+    def _have_reached(self, revision: int, last: int) -> None:
         self._exceptions_at, self._entries_at = revision, last
 
     # The servers
@@ -136,11 +136,11 @@ class Watch:
             pulse = _pulse(server)
             if self._pulses.get(server.name) != pulse:
                 data = ServerShape.of(server, server.tally.ended + server.tally.seen).model_dump_json()
-                puts.append(partial(self._tell_server, server.name, pulse, data))
+                puts.append(partial(self._put_server, server.name, pulse, data))
         puts += [partial(self._drop_server, name) for name in self._pulses.keys() - names]
         return puts
 
-    def _tell_server(self, name: str, pulse: object, data: str) -> None:
+    def _put_server(self, name: str, pulse: object, data: str) -> None:
         self._pulses[name] = pulse
         self._view.put("server", name, name, data)
 

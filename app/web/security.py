@@ -118,10 +118,10 @@ class Rules:
         given = headers.getlist("host")
         host = _HOST.fullmatch(given[0]) if len(given) == 1 else None
         if host is None or not self._is_ours(host["name"].lower()):
-            shown = ", ".join(given) or "none"
+            names = ", ".join(given) or "none"
             raise ForeignHost(
-                f"The Host header ({shown}) is not a name of this app; add it with --allowed-hosts if it should be.",
-                host=shown,
+                f"The Host header ({names}) is not a name of this app; add it with --allowed-hosts if it should be.",
+                host=names,
             )
         return host["name"].lower(), int(host["port"]) if host["port"] else None
 

@@ -6,7 +6,7 @@ import {_} from "../words.js";
 export function followWalkOffer(main, feed) {
   const offer = main.querySelector("#walk-offer");
   if (!offer) return () => {};
-  const tell = () => {
+  const update = () => {
     const nobodyRuns = [...feed.servers.values()].every((server) => server.state !== "running");
     const left = progress();
     offer.hidden = left ? left.on : !nobodyRuns;
@@ -14,12 +14,12 @@ export function followWalkOffer(main, feed) {
     offer.querySelector("h2").textContent = left ? _("You left the walk") : _("New here? Take the walk");
     offer.querySelector("button").textContent = step ? _("Go on with step %(n)s", {n: step + 1}) : _("Begin the walk");
   };
-  document.addEventListener("walk", tell);
+  document.addEventListener("walk", update);
   const end = feed.follow((changes) => {
-    if (changes.servers.size || changes.snapshot) tell();
+    if (changes.servers.size || changes.snapshot) update();
   });
   return () => {
-    document.removeEventListener("walk", tell);
+    document.removeEventListener("walk", update);
     end();
   };
 }

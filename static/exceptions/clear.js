@@ -5,9 +5,9 @@ import {painted} from "../painting/painted.js";
 import {call} from "../rest.js";
 import {_} from "../words.js";
 
-/** `cleared` is called afterwards. `tell(server, any)` says whose are shown, and whether there are any. */
+/** `cleared` is called afterwards. `update(server, any)` says whose are shown, and whether there are any. */
 export function followClear(form, cleared) {
-  if (!form) return {tell() {}, end() {}};
+  if (!form) return {update() {}, end() {}};
   let server = form.elements.server.value;
   let asks = false;
   const show = painted(form);
@@ -36,7 +36,7 @@ export function followClear(form, cleared) {
     );
   paint();
   return {
-    tell(name, any) {
+    update(name, any) {
       form.hidden = !any && !asks;
       if (name !== server) asks = false;
       server = name;

@@ -2,7 +2,7 @@
 import {busyWhile} from "../actions.js";
 import {html, nothing, repeat} from "../painting/lit.js";
 import {painted} from "../painting/painted.js";
-import {tellProblem} from "../notices.js";
+import {showProblem} from "../notices.js";
 import {eased} from "../painting/eased.js";
 import {_} from "../words.js";
 import {followClear} from "./clear.js";
@@ -31,7 +31,7 @@ export function mount(main, feed) {
     showOlder(records.next ? earlierButton(more) : nothing);
     offer(form.elements.server, feed.servers.keys(), records.items.map((one) => one.server));
     offer(form.elements.type, [], records.items.map((one) => one.type));
-    clear.tell(wanted().server, any());
+    clear.update(wanted().server, any());
   });
   const clear = followClear(main.querySelector("#clear"), () => load());
   const sift = () => {
@@ -80,7 +80,7 @@ export function mount(main, feed) {
       await of.load();
     } catch (problem) {
       // A server that is not remembered any more has raised nothing that is.
-      if (problem.status !== 404) return tellProblem(problem);
+      if (problem.status !== 404) return showProblem(problem);
       of.loaded = true;
     }
     if (of === records && !over) paint.now();
@@ -112,7 +112,7 @@ const given = (fields) => Object.entries(fields).filter(([, text]) => text);
 function fits(one, {server, type, q}) {
   if ((server && one.server !== server) || (type && one.type !== type)) return false;
   const text = q.toLowerCase();
-  return [one.type, one.message, one.peer ?? "", one.input ?? "b''", one.server].some((told) => told.toLowerCase().includes(text));
+  return [one.type, one.message, one.peer ?? "", one.input ?? "b''", one.server].some((part) => part.toLowerCase().includes(text));
 }
 
 /** What can be chosen grows with what there is; what was chosen stays. */

@@ -1,5 +1,5 @@
 // How late the loop comes to what is ready, now and over time.
-import {chart, say} from "../painting/charts.js";
+import {caption, chart} from "../painting/charts.js";
 import {grouped, ms} from "../figures.js";
 import {html} from "../painting/lit.js";
 import {painted} from "../painting/painted.js";
@@ -26,7 +26,7 @@ export function followLag(main, feed) {
     ],
     seconds: SECONDS,
     least: 5,
-    say: (value) => `${value} ms`,
+    format: (value) => `${value} ms`,
     point: (index) => {
       pointed = index;
       paint();
@@ -46,7 +46,7 @@ export function followLag(main, feed) {
     const points = loopSeries.points.filter((point) => at - point.at < SECONDS * 1000);
     drawn.show(points.map((point) => (point.at - at) / 1000), ["max", "p99", "p50"].map((part) => points.map(({lag_ms}) => lag_ms[part])));
     const {lag_ms} = points[pointed ?? points.length - 1] ?? feed.loop;
-    say(figure, _("— p99 %(p99)s, ┄ worst %(max)s, thin: half under %(p50)s", {p99: ms(lag_ms.p99), max: ms(lag_ms.max), p50: ms(lag_ms.p50)}));
+    caption(figure, _("— p99 %(p99)s, ┄ worst %(max)s, thin: half under %(p50)s", {p99: ms(lag_ms.p99), max: ms(lag_ms.max), p50: ms(lag_ms.p50)}));
   }
 }
 

@@ -1,6 +1,6 @@
 // Who has the loop: now as bars, over time as layers on one another, the page's own at the bottom. Shades tell the
 // layers apart, since colour is for states; what is left white above them is the loop's rest.
-import {chart, say} from "../painting/charts.js";
+import {caption, chart} from "../painting/charts.js";
 import {percent} from "../figures.js";
 import {html, repeat} from "../painting/lit.js";
 import {painted} from "../painting/painted.js";
@@ -75,7 +75,7 @@ export function followShares(main, feed) {
         lines,
         seconds: SECONDS,
         most: 1,
-        say: (share) => `${Math.round(share * 100)} %`,
+        format: (share) => `${Math.round(share * 100)} %`,
         point: (index) => {
           pointed = index;
           paint();
@@ -92,7 +92,7 @@ export function followShares(main, feed) {
     const {share} = points[pointed ?? points.length - 1] ?? feed.loop;
     const busy = _("busy %(share)s", {share: percent(1 - (share.idle ?? 0))});
     const [first] = Object.entries(share).filter(([name]) => name !== "idle" && name !== "app").sort(([, one], [, other]) => other - one);
-    say(figure, first && first[1] > LEAST ? _("%(busy)s, most of it %(name)s: %(share)s", {busy, name: first[0], share: percent(first[1])}) : busy);
+    caption(figure, first && first[1] > LEAST ? _("%(busy)s, most of it %(name)s: %(share)s", {busy, name: first[0], share: percent(first[1])}) : busy);
   }
 }
 

@@ -4,7 +4,7 @@ import {every} from "../painting/beat.js";
 import {grouped} from "../figures.js";
 import {html, nothing, repeat} from "../painting/lit.js";
 import {painted} from "../painting/painted.js";
-import {tellProblem} from "../notices.js";
+import {showProblem} from "../notices.js";
 import {call} from "../rest.js";
 import {eased} from "../painting/eased.js";
 import {_, n_} from "../words.js";
@@ -57,7 +57,7 @@ export function followTasks(main, feed) {
     if (over || mine !== turn) return;
     if (found instanceof Error) {
       if (found.status === 404) paint([], null);
-      else if (after) tellProblem(found);
+      else if (after) showProblem(found);
       return;
     }
     paint(after ? [...items, ...found.items] : found.items, found.next);

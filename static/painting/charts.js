@@ -17,11 +17,11 @@ export function ink(colour) {
 
 /**
  * In a figure's `.plot`: `lines` are {colour, dash, fill, width}, drawn in their order; `seconds` is how far back it
- * goes, `least` the least top of the scale, `most` its fixed top if it has one, `say(value)` writes a figure at the
- * axis; `point(index)` is told where the pointer is, null where it left. Returns {show(ages, columns), end()}: ages are
+ * goes, `least` the least top of the scale, `most` its fixed top if it has one, `format(value)` writes a figure at the
+ * axis; `point(index)` is called with where the pointer is, null where it left. Returns {show(ages, columns), end()}: ages are
  * seconds before now, negative and rising.
  */
-export function chart(figure, {lines, seconds, least, most, say, point = () => {}}) {
+export function chart(figure, {lines, seconds, least, most, format, point = () => {}}) {
   const plot = figure.querySelector(".plot");
   const font = () => `12px ${getComputedStyle(document.documentElement).getPropertyValue("--words")}`;
   const axis = {stroke: () => ink("var(--soft)"), font: font(), grid: {stroke: () => ink("var(--line)"), width: 1}, ticks: {show: false}};
@@ -37,7 +37,7 @@ export function chart(figure, {lines, seconds, least, most, say, point = () => {
     },
     axes: [
       {...axis, size: 24, space: 70, splits: () => splitsOf(seconds), values: (_plot, ages) => ages.map(agesIn)},
-      {...axis, size: 64, space: 34, values: (_plot, values) => values.map(say)},
+      {...axis, size: 64, space: 34, values: (_plot, values) => values.map(format)},
     ],
     series: [
       {},
@@ -75,8 +75,8 @@ export function chart(figure, {lines, seconds, least, most, say, point = () => {
   };
 }
 
-/** Say in words what a chart shows, beside it and for those who do not see it. */
-export function say(figure, words) {
+/** Write in words what a chart shows, beside it and for those who do not see it. */
+export function caption(figure, words) {
   const aside = figure.querySelector("figcaption .aside");
   if (aside.textContent !== words) aside.textContent = words;
   const label = `${figure.querySelector("figcaption b").textContent}: ${words}`;

@@ -1,6 +1,6 @@
 // The last two minutes: what this server's clients sent and got, and how late the loop was meanwhile.
 import {every} from "../painting/beat.js";
-import {chart, say} from "../painting/charts.js";
+import {caption, chart} from "../painting/charts.js";
 import {ms, size} from "../figures.js";
 import {loopSeries} from "../series/loop.js";
 import {traffic, SECONDS} from "../series/traffic.js";
@@ -14,8 +14,8 @@ export function followCharts(place, feed, name) {
   const [bytes, lag] = section.querySelectorAll("figure");
   let pointed = {bytes: null, lag: null};
   const paint = eased(section, 500, () => {
-    tellTraffic();
-    tellLag();
+    showTraffic();
+    showLag();
   });
   const point = (which, index) => {
     pointed = {...pointed, [which]: index};
@@ -29,10 +29,10 @@ export function followCharts(place, feed, name) {
       ],
       seconds: SECONDS,
       least: 1000,
-      say: rate,
+      format: rate,
       point: (index) => point("bytes", index),
     }),
-    chart(lag, {lines: [{colour: "var(--ink)"}], seconds: SECONDS, least: 5, say: ms, point: (index) => point("lag", index)}),
+    chart(lag, {lines: [{colour: "var(--ink)"}], seconds: SECONDS, least: 5, format: ms, point: (index) => point("lag", index)}),
   ];
   const endBeat = every(1000, paint);
   return () => {
@@ -41,7 +41,7 @@ export function followCharts(place, feed, name) {
     for (const one of charts) one.end();
   };
 
-  function tellTraffic() {
+  function showTraffic() {
     const rates = traffic.rates(name);
     charts[0].show(
       rates.map((_rate, place) => place - rates.length + 1),
@@ -49,15 +49,15 @@ export function followCharts(place, feed, name) {
     );
     const at = rates[pointed.bytes ?? rates.length - 1] ?? {in: 0, out: 0};
     const most = Math.max(0, ...rates.map((one) => Math.max(one.in, one.out)));
-    say(bytes, _("— %(in)s in, ┄ %(out)s out; at most %(most)s", {in: rate(at.in), out: rate(at.out), most: rate(most)}));
+    caption(bytes, _("— %(in)s in, ┄ %(out)s out; at most %(most)s", {in: rate(at.in), out: rate(at.out), most: rate(most)}));
   }
 
-  function tellLag() {
+  function showLag() {
     const now = performance.now();
     const points = loopSeries.points.filter(({at}) => now - at < SECONDS * 1000);
     charts[1].show(points.map(({at}) => (at - now) / 1000), [points.map((one) => one.lag_ms.p99)]);
     const at = (points[pointed.lag ?? points.length - 1] ?? feed.loop)?.lag_ms.p99 ?? 0;
     const most = Math.max(0, ...points.map((one) => one.lag_ms.p99));
-    say(lag, _("how late it comes to what is ready: p99 %(ms)s; at most %(most)s", {ms: ms(at), most: ms(most)}));
+    caption(lag, _("how late it comes to what is ready: p99 %(ms)s; at most %(most)s", {ms: ms(at), most: ms(most)}));
   }
 }

@@ -35,7 +35,7 @@ export function followConnections(place, feed, name) {
   const mayChange = !("viewer" in place.closest("main").dataset);
   const wanted = {text: "", state: ""};
   const sort = {key: "id", down: false};
-  const heard = new Map(); // by id: when its figures were told, since idle goes on from there
+  const seenAt = new Map(); // by id: when its figures came, since idle goes on from there
   const tap = openTap(place.querySelector("#tap"));
   const sift = followSift(place.querySelector("#sift"), wanted, () => anew());
   let order = [];
@@ -77,11 +77,11 @@ export function followConnections(place, feed, name) {
   const unfollow = feed.follow((changes) => {
     if (!changes.connections.size && !changes.snapshot) return;
     const now = performance.now();
-    for (const id of changes.connections) feed.connections.has(id) ? heard.set(id, now) : heard.delete(id);
+    for (const id of changes.connections) feed.connections.has(id) ? seenAt.set(id, now) : seenAt.delete(id);
     stale = true;
     paint();
   });
-  const endBeat = every(1000, () => paint()); // idle times grow though nothing is told
+  const endBeat = every(1000, () => paint()); // idle times grow though nothing is sent
   seek();
   return () => {
     endBeat();
@@ -166,7 +166,7 @@ export function followConnections(place, feed, name) {
   function valueOf(row, key) {
     if (key !== "idle" || row.idle === null) return row[key];
     const now = performance.now();
-    return row.idle + (now - (heard.get(row.id) ?? now)) / 1000;
+    return row.idle + (now - (seenAt.get(row.id) ?? now)) / 1000;
   }
 
   function watch(row) {
@@ -194,15 +194,15 @@ function counted(feed, name, shown) {
   return n_("%(n)s connection", "%(n)s connections", all, {n: grouped(all)});
 }
 
-function followSift(form, wanted, tell) {
+function followSift(form, wanted, changed) {
   form.hidden = false;
   const view = () => html`<label><span class="unseen">${_("Find a connection")}</span><input type="search" .value=${wanted.text} size="24" placeholder=${_("address or id")} @input=${(event) => {
       wanted.text = event.target.value.trim();
-      tell();
+      changed();
     }} /></label>
     <label><span class="unseen">${_("State")}</span><select @change=${(event) => {
       wanted.state = event.target.value;
-      tell();
+      changed();
     }}><option value="">${_("every state")}</option>${Object.entries(connectionStates).map(([state, words]) => html`<option value=${state} ?selected=${state === wanted.state}>${words}</option>`)}</select></label>`;
   form.addEventListener("submit", (event) => event.preventDefault());
   render(view(), form);
@@ -213,18 +213,18 @@ function followSift(form, wanted, tell) {
       form.querySelector("select").value = "";
       render(view(), form);
       form.querySelector("input").value = text;
-      tell();
+      changed();
     },
   };
 }
 
 /** The connections that this page's own terminals have, by id or by the address that the server sees. */
-function followTerminals(tell) {
+function followTerminals(changed) {
   let end = () => {};
   let over = false;
   import("../terminal/terminals.js").then(({terminals}) => {
     if (over || !terminals?.addEventListener) return;
-    const look = () => tell(new Set(terminals.list.flatMap((one) => [one.connection, one.local].filter(Boolean))));
+    const look = () => changed(new Set(terminals.list.flatMap((one) => [one.connection, one.local].filter(Boolean))));
     terminals.addEventListener("change", look);
     end = () => terminals.removeEventListener("change", look);
     look();

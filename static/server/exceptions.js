@@ -4,7 +4,7 @@ import {entry} from "../happenings/entry.js";
 import {Records} from "../happenings/records.js";
 import {html, nothing, repeat} from "../painting/lit.js";
 import {painted} from "../painting/painted.js";
-import {tellProblem} from "../notices.js";
+import {showProblem} from "../notices.js";
 import {_} from "../words.js";
 import {eased} from "../painting/eased.js";
 
@@ -15,8 +15,8 @@ export function followExceptions(place, feed, name) {
   const records = new Records("/exceptions", {server: name}, (one) => one.server === name, AT_ONCE);
   const show = painted(list);
   const paint = eased(list, 250, () => records.loaded && show(view()));
-  const load = () => records.load().then(paint, (problem) => problem.status === 404 || tellProblem(problem));
-  const more = () => records.more().then(paint, tellProblem);
+  const load = () => records.load().then(paint, (problem) => problem.status === 404 || showProblem(problem));
+  const more = () => records.more().then(paint, showProblem);
   const unfollow = feed.follow((changes) => {
     if (changes.snapshot) load();
     else if (changes.exceptions.size && records.take(changes.exceptions, feed.exceptions)) load();

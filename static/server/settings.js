@@ -12,8 +12,8 @@ export function followSettings(place, feed, name) {
   const where = form.querySelector("#place");
   const changed = form.querySelector("#changed");
   const variant = place.querySelector("#source").dataset.variant;
-  const told = new Map(); // by field: what the server has, as text
-  for (const field of settingsOf(form)) told.set(field.name, field.value);
+  const known = new Map(); // by field: what the server has, as text
+  for (const field of settingsOf(form)) known.set(field.name, field.value);
 
   const send = (event) => {
     event.preventDefault();
@@ -43,7 +43,7 @@ export function followSettings(place, feed, name) {
     }
     try {
       const {spec} = await call("PATCH", serverPath(name), patch);
-      for (const field of Object.keys(patch)) told.set(field, form.elements[field].value);
+      for (const field of Object.keys(patch)) known.set(field, form.elements[field].value);
       take(spec);
       changed.textContent = _("Changed.");
     } catch (problem) {
@@ -55,7 +55,7 @@ export function followSettings(place, feed, name) {
     const patch = {};
     for (const field of settingsOf(form)) {
       const text = field.value.trim();
-      if (field.matches(":disabled") || text === told.get(field.name)) continue;
+      if (field.matches(":disabled") || text === known.get(field.name)) continue;
       patch[field.name] = valueOf(field);
     }
     return patch;
@@ -65,8 +65,8 @@ export function followSettings(place, feed, name) {
   function take(spec) {
     for (const field of settingsOf(form)) {
       const text = textOf(spec[field.name]);
-      const untouched = field.value === told.get(field.name);
-      told.set(field.name, text);
+      const untouched = field.value === known.get(field.name);
+      known.set(field.name, text);
       if (untouched && field.value !== text) field.value = text;
     }
   }

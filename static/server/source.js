@@ -8,7 +8,7 @@ import {call} from "../rest.js";
 import {_, n_} from "../words.js";
 
 const EVERY_MS = 1000;
-const MOST_TOLD = 3;
+const MOST_LINES = 3;
 
 export function followSource(place, feed, name) {
   const code = place.querySelector("#code");
@@ -16,7 +16,7 @@ export function followSource(place, feed, name) {
   const note = place.querySelector("#source-now");
   let marked = [];
   let asking = false;
-  let told = "";
+  let latest = "";
   let over = false;
 
   const look = async () => {
@@ -35,8 +35,8 @@ export function followSource(place, feed, name) {
 
   function show({items, seen, of}) {
     const now = JSON.stringify([items, seen, of]);
-    if (now === told) return;
-    told = now;
+    if (now === latest) return;
+    latest = now;
     const lines = new Map(items.map((item) => [item.line, item]));
     for (const line of marked) if (!lines.has(Number(line.dataset.line))) mark(line, null);
     marked = items.map((item) => code.querySelector(`#L${item.line}`)).filter(Boolean);
@@ -47,8 +47,8 @@ export function followSource(place, feed, name) {
 
   function summary(items) {
     if (!items.length) return html`<span class="aside">${_("Nothing of it runs.")}</span>`;
-    const most = [...items].sort((one, other) => sum(other) - sum(one)).slice(0, MOST_TOLD).sort((one, other) => one.line - other.line);
-    return html`<span class="aside">${_("Now")}</span> ${most.map((item) => html`<span class="at-line"><a href="#L${item.line}"><span class="aside">${_("line %(n)s", {n: item.line})}</span> <code translate="no">${code.querySelector(`#L${item.line} code`)?.textContent.trim()}</code></a> <span class="aside">${words(item)}</span></span>`)}${items.length > MOST_TOLD ? html`<a class="aside" href="#source">${_("and elsewhere")}</a>` : nothing}`;
+    const most = [...items].sort((one, other) => sum(other) - sum(one)).slice(0, MOST_LINES).sort((one, other) => one.line - other.line);
+    return html`<span class="aside">${_("Now")}</span> ${most.map((item) => html`<span class="at-line"><a href="#L${item.line}"><span class="aside">${_("line %(n)s", {n: item.line})}</span> <code translate="no">${code.querySelector(`#L${item.line} code`)?.textContent.trim()}</code></a> <span class="aside">${words(item)}</span></span>`)}${items.length > MOST_LINES ? html`<a class="aside" href="#source">${_("and elsewhere")}</a>` : nothing}`;
   }
 
   function mark(line, item) {

@@ -3,7 +3,7 @@ import {earlierButton} from "../happenings/earlier.js";
 import {Records} from "../happenings/records.js";
 import {html, nothing, repeat} from "../painting/lit.js";
 import {painted} from "../painting/painted.js";
-import {tellProblem} from "../notices.js";
+import {showProblem} from "../notices.js";
 import {translate} from "../words.js";
 import {eased} from "../painting/eased.js";
 
@@ -20,8 +20,8 @@ export function timeline(place, feed, name) {
     show(repeat(records.items, (one) => one.id, line));
     showEarlier(records.next ? earlierButton(more) : nothing);
   });
-  const load = () => records.load().then(paint, (problem) => problem.status === 404 || tellProblem(problem));
-  const more = () => records.more().then(paint, tellProblem);
+  const load = () => records.load().then(paint, (problem) => problem.status === 404 || showProblem(problem));
+  const more = () => records.more().then(paint, showProblem);
   const unfollow = feed.follow((changes) => {
     if (changes.snapshot) load();
     else if (changes.journal.size) records.take(changes.journal, feed.journal);

@@ -18,7 +18,7 @@ export class Aloud {
     this.#place = place;
   }
 
-  heard(bytes) {
+  received(bytes) {
     const text = decoder.decode(bytes.subarray(-MOST_BYTES)).replace(/[\x00-\x09\x0b-\x1f\x7f-\x9f]+/g, " ");
     this.#lines.push(...text.split("\n").filter((line) => line.trim()));
     const over = this.#lines.length - MOST_LINES;
@@ -26,7 +26,7 @@ export class Aloud {
       this.#lines.splice(0, over);
       this.#skipped += over;
     }
-    if (!this.#timer) this.#timer = setTimeout(() => this.#tell(), EVERY_MS);
+    if (!this.#timer) this.#timer = setTimeout(() => this.#announce(), EVERY_MS);
   }
 
   dispose() {
@@ -34,13 +34,13 @@ export class Aloud {
     this.#timer = -1;
   }
 
-  #tell() {
+  #announce() {
     this.#timer = 0;
     if (this.#skipped) this.#lines.unshift(n_("%(n)s line before", "%(n)s lines before", this.#skipped));
     for (const line of this.#lines) {
-      const told = document.createElement("p");
-      told.textContent = line.slice(0, 500);
-      this.#place.append(told);
+      const paragraph = document.createElement("p");
+      paragraph.textContent = line.slice(0, 500);
+      this.#place.append(paragraph);
     }
     this.#lines = [];
     this.#skipped = 0;

@@ -34,7 +34,7 @@ export class Comeback {
     this.stop();
     if (lasted > LASTED_MS) this.#tries = 0;
     if (code === codes.APP_STOPS || code === LOST) {
-      this.#say("trying");
+      this.#setState("trying");
       const live = () => feed.status === "live" && this.#tryIn(Math.min(this.#terminal.id * APART_MS, SPREAD_MS));
       feed.addEventListener("status", live);
       this.#forget.push(() => feed.removeEventListener("status", live));
@@ -56,7 +56,7 @@ export class Comeback {
   }
 
   #wait() {
-    if (this.#tries >= MOST_TRIES) this.#say("given-up");
+    if (this.#tries >= MOST_TRIES) this.#setState("given-up");
     else this.#tryIn(Math.min(FIRST_MS * 2 ** this.#tries, LONGEST_MS) * (0.75 + Math.random() / 2));
   }
 
@@ -75,7 +75,7 @@ export class Comeback {
       this.#terminal.connect();
     } else if (state === "gone") {
       this.stop();
-      this.#say("gone");
+      this.#setState("gone");
     } else if (state === "stopped") {
       this.stop();
       this.#await();
@@ -87,13 +87,13 @@ export class Comeback {
     const look = () => {
       const there = feed.servers.get(server);
       const state = there ? (there.state === "running" ? "offered" : "") : "gone";
-      if (state !== this.state) this.#say(state);
+      if (state !== this.state) this.#setState(state);
     };
     this.#forget.push(feed.follow((changes) => (changes.servers.has(server) || changes.snapshot) && look()));
     if (feed.status === "live" && !feed.servers.has(server)) look();
   }
 
-  #say(state) {
+  #setState(state) {
     this.state = state;
     this.#terminal.changed();
   }

@@ -21,7 +21,7 @@ let folded = false;
 let room = 1;
 let painting = 0;
 let focusNext = null; // the terminal to be written to, once it is shown
-let told = ""; // what the bar tells of the terminals
+let known = ""; // what the bar shows of the terminals
 
 /** Open a terminal to this server, show it, and let the reader write. */
 export function openTerminal(server) {
@@ -166,8 +166,8 @@ function remember() {
 terminals.addEventListener("change", ({detail}) => {
   panes.get(detail)?.changed();
   const now = terminals.list.map((one) => `${one.id} ${one.status} ${one.end?.what}`).join();
-  if (now === told) return;
-  told = now;
+  if (now === known) return;
+  known = now;
   paintSoon();
 });
 for (const type of ["sent", "closed"]) terminals.addEventListener(type, ({detail}) => panes.get(detail)?.changed());

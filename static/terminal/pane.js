@@ -13,7 +13,7 @@ import {terminals} from "./terminals.js";
 import {hints, tools} from "./tools.js";
 
 const LATEST = 131_072; // bytes that a new screen is painted from
-const LARGE = 262_144; // what is on its way is told of from here on
+const LARGE = 262_144; // what is on its way is shown from here on
 
 /** `element` is to be put into the page; `begin()` once it is there, `dispose()` when it is to go. */
 export class Pane {
@@ -67,7 +67,7 @@ export class Pane {
     this.#hex?.add(entry);
     if (this.#screen) this.#screen.received(entry.bytes, shown);
     else shown(entry.bytes.length);
-    this.#aloud.heard(entry.bytes);
+    this.#aloud.received(entry.bytes);
     this.changed();
   }
 
@@ -90,7 +90,7 @@ export class Pane {
       ansi: terminal.ansi,
       raw: terminal.raw,
       name: terminal.name,
-      told: {
+      events: {
         typed: (bytes) => terminal.sendKeys(bytes),
         pasted: (text) => this.#paste(text),
         left: () => this.#find("[name=raw]").focus(),

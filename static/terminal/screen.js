@@ -31,8 +31,8 @@ export class Screen {
   #unwritten = new Set(); // what was given to the emulator and is not on the screen yet
   #ends = [];
 
-  /** `told` is called: typed(bytes), pasted(text), left() by F6; writes() when a key that writes comes in line mode. */
-  constructor(place, {ansi, raw, name, told}) {
+  /** `events` is called: typed(bytes), pasted(text), left() by F6; writes() when a key that writes comes in line mode. */
+  constructor(place, {ansi, raw, name, events}) {
     this.#place = place;
     this.#ansi = ansi;
     this.#raw = raw;
@@ -54,9 +54,9 @@ export class Screen {
       emulator.parser.registerCsiHandler({intermediates, final}, (parameters) => parameters[0] > MOST_REPEATED);
     }
     openWithoutStyleElements(emulator, place);
-    emulator.attachCustomKeyEventHandler((event) => this.#takesKey(event, told.left));
-    emulator.onData((data) => told.typed(encode(data)));
-    emulator.onBinary((data) => told.typed(Uint8Array.from(data, (character) => character.charCodeAt(0))));
+    emulator.attachCustomKeyEventHandler((event) => this.#takesKey(event, events.left));
+    emulator.onData((data) => events.typed(encode(data)));
+    emulator.onBinary((data) => events.typed(Uint8Array.from(data, (character) => character.charCodeAt(0))));
     emulator.textarea.tabIndex = raw ? 0 : -1;
     emulator.textarea.setAttribute("aria-label", raw ? _("Keys go to %(name)s as you type them; F6 leaves", {name}) : _("Screen of %(name)s", {name}));
     emulator.write(raw ? SHOW_CURSOR : HIDE_CURSOR);
@@ -67,9 +67,9 @@ export class Screen {
     this.#listen("paste", (event) => {
       event.preventDefault();
       event.stopPropagation();
-      told.pasted(event.clipboardData.getData("text/plain"));
+      events.pasted(event.clipboardData.getData("text/plain"));
     });
-    this.#listen("keydown", (event) => this.#lineModeKey(event, told.writes));
+    this.#listen("keydown", (event) => this.#lineModeKey(event, events.writes));
     this.#fit.fit();
   }
 

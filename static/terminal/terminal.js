@@ -15,7 +15,7 @@ const LARGE_LINE = 65_536;
 
 /**
  * `status` is "connecting", "waiting" (in the backlog), "inside" or "closed"; `local` the address of its end, which is
- * `peer` in GET /connections; `connection` its id there, once it was accepted. `tell(type)` is called with "change", "sent",
+ * `peer` in GET /connections; `connection` its id there, once it was accepted. `notify(type)` is called with "change", "sent",
  * "received", "closed".
  */
 export class Terminal {
@@ -39,27 +39,27 @@ export class Terminal {
   ending = "lf";
   draft = "";
 
-  /** Who shows it now, or null. Told: sent(bytes) of a line; received(entry, shown), which must lead to shown(count of
+  /** Who shows it now, or null. Called: sent(bytes) of a line; received(entry, shown), which must lead to shown(count of
    * its bytes) once they are seen; entry(entry) of every other entry of the log. */
   pane = null;
 
   log = new Log();
   static #made = 0;
   #wire = null;
-  #tell;
+  #notify;
   #patience = 0;
   #opened = 0;
   #serverEndedFirst = false;
   #removed = false;
 
-  constructor(server, number, tell) {
+  constructor(server, number, notify) {
     this.id = ++Terminal.#made;
     this.server = server;
     this.number = number;
     this.name = `${server} #${number}`;
     this.history = new History(server);
     this.comeback = new Comeback(this);
-    this.#tell = tell;
+    this.#notify = notify;
   }
 
   get open() {
@@ -84,7 +84,7 @@ export class Terminal {
     this.#opened = 0;
     this.#serverEndedFirst = false;
     if (again) this.#happened("connecting again", {}, _("connecting again, as a new client"));
-    const wire = new Wire(this.server, this.#taker((count) => wire.shown(count)));
+    const wire = new Wire(this.server, this.#listener((count) => wire.shown(count)));
     this.#wire = wire;
     this.changed();
   }
@@ -109,9 +109,9 @@ export class Terminal {
       bytes = bytesOf(line, ENDINGS[this.ending]);
     } catch (wrong) {
       if (!(wrong instanceof RangeError)) throw wrong;
-      return this.#complain(wrong.message);
+      return this.#refuse(wrong.message);
     }
-    if (!bytes.length) return this.#complain(_("Nothing to send: the line is empty, and has no line end."));
+    if (!bytes.length) return this.#refuse(_("Nothing to send: the line is empty, and has no line end."));
     if (!this.#send(bytes)) return false;
     this.history.add(line);
     return true;
@@ -161,13 +161,13 @@ export class Terminal {
   }
 
   changed() {
-    this.#tell("change", this);
+    this.#notify("change", this);
   }
 
   #send(bytes) {
     this.trouble = "";
-    if (!this.open) return this.#complain(_("Not sent: the connection has ended. Reconnect first."));
-    if (this.#wire.finishing) return this.#complain(_("Not sent: you have sent EOF. What comes after it is nobody's."));
+    if (!this.open) return this.#refuse(_("Not sent: the connection has ended. Reconnect first."));
+    if (this.#wire.finishing) return this.#refuse(_("Not sent: you have sent EOF. What comes after it is nobody's."));
     this.lastSent = textOf(bytes.subarray(0, 200)) ?? "";
     if (!this.raw) this.pane?.sent(bytes);
     this.#wire.send(bytes);
@@ -176,7 +176,7 @@ export class Terminal {
     return true;
   }
 
-  #complain(words) {
+  #refuse(words) {
     this.trouble = words;
     this.changed();
     return false;
@@ -187,7 +187,7 @@ export class Terminal {
     this.pane?.entry(entry);
   }
 
-  #taker(shown) {
+  #listener(shown) {
     return {
       opened: ({local, peer}) => {
         this.#opened = performance.now();
@@ -216,7 +216,7 @@ export class Terminal {
         const entry = this.log.add("in", {bytes});
         if (this.pane) this.pane.received(entry, shown);
         else shown(bytes.length);
-        this.#tell("received", this);
+        this.#notify("received", this);
       },
       serverEnded: () => {
         this.serverEnded = true;
@@ -230,7 +230,7 @@ export class Terminal {
         this.bytesSent += bytes.length;
         const entry = this.log.add("out", {bytes, raw: this.raw});
         this.pane?.entry(entry);
-        this.#tell("sent", this);
+        this.#notify("sent", this);
       },
       finished: () => {
         this.ended = true;
@@ -245,11 +245,11 @@ export class Terminal {
   async #closed({code, reason, opened, unsent}) {
     clearTimeout(this.#patience);
     const lasted = this.#opened ? performance.now() - this.#opened : 0;
-    const told = {code, reason, server: this.server, serverEndedFirst: this.#serverEndedFirst};
+    const about = {code, reason, server: this.server, serverEndedFirst: this.#serverEndedFirst};
     const wire = this.#wire;
     this.status = "closed";
     this.since = new Date().toISOString();
-    this.end = ending(told);
+    this.end = ending(about);
     let again = code;
     if (code === LOST && !opened && !this.#removed) {
       const why = await whyNotOpened(this.server);
@@ -263,7 +263,7 @@ export class Terminal {
     this.#happened("closed", {code, reason, ...(unsent && {bytes_not_sent: unsent})}, this.end.what);
     if (!this.#removed) this.comeback.consider(again, lasted);
     this.changed();
-    this.#tell("closed", this);
+    this.#notify("closed", this);
   }
 }
 

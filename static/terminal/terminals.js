@@ -9,7 +9,7 @@ class Terminals extends EventTarget {
 
   open(server) {
     const number = 1 + Math.max(0, ...this.list.filter((one) => one.server === server).map((one) => one.number));
-    const terminal = new Terminal(server, number, (type, detail) => this.#tell(type, detail));
+    const terminal = new Terminal(server, number, (type, detail) => this.#notify(type, detail));
     this.list = [...this.list, terminal];
     terminal.connect();
     return terminal;
@@ -19,10 +19,10 @@ class Terminals extends EventTarget {
     if (!this.list.includes(terminal)) return;
     this.list = this.list.filter((one) => one !== terminal);
     terminal.close();
-    this.#tell("change", terminal);
+    this.#notify("change", terminal);
   }
 
-  #tell(type, detail) {
+  #notify(type, detail) {
     this.dispatchEvent(new CustomEvent(type, {detail}));
   }
 }

@@ -27,23 +27,23 @@ export function tools(terminal, {quick, toggle}) {
 
 /** What is unusual about how the terminal is set. */
 export function hints(terminal) {
-  const told = [];
-  if (terminal.holding) told.push(_("Held: the server is not read from once 256 KiB are under way; its writes then block."));
-  if (terminal.raw && terminal.hex) told.push(_("Keys are taken on the screen; leave hex to type."));
+  const parts = [];
+  if (terminal.holding) parts.push(_("Held: the server is not read from once 256 KiB are under way; its writes then block."));
+  if (terminal.raw && terminal.hex) parts.push(_("Keys are taken on the screen; leave hex to type."));
   else if (terminal.raw)
-    told.push(
+    parts.push(
       terminal.ending === "none"
         ? _("Keys go as you type them, unseen until the server echoes them; Enter sends CR. F6 leaves the screen.")
         : _("Keys go as you type them, unseen until the server echoes them; Enter sends %(ending)s. F6 leaves the screen.", {ending: terminal.ending.toUpperCase()}),
     );
   if (terminal.ansi)
-    told.push(
+    parts.push(
       terminal.raw
         ? _("ANSI acts on this screen only; titles, links and the clipboard are ignored. Answers to queries are sent, as a terminal does.")
         : _("ANSI acts on this screen only; titles, links and the clipboard are ignored, and queries are not answered."),
     );
-  if (terminal.log.cut.entries) told.push(_("The download has the latest %(size)s; what came before is cut.", {size: size(MOST_BYTES)}));
-  return told.length ? html`<p class="hints">${told.join(" ")}</p>` : nothing;
+  if (terminal.log.cut.entries) parts.push(_("The download has the latest %(size)s; what came before is cut.", {size: size(MOST_BYTES)}));
+  return parts.length ? html`<p class="hints">${parts.join(" ")}</p>` : nothing;
 }
 
 function download({log, name}) {

@@ -11,14 +11,14 @@ const MOST_BUFFERED = 1_048_576;
 const LOOK_MS = 15;
 const CREDIT_STEP = 65_536;
 
-/** `taker` is told: opened, accepted, received, serverEnded, complained, sent, finished, moved, closed. */
+/** `listener` is called: opened, accepted, received, serverEnded, complained, sent, finished, moved, closed. */
 export class Wire {
   holding = false;
   finishing = false;
   /** Bytes of what is on its way together, from the first that had to wait. */
   burst = 0;
   #socket;
-  #taker;
+  #listener;
   #queue = [];
   #queued = 0;
   #look = 0;
@@ -26,17 +26,17 @@ export class Wire {
   #credit = 0;
   #opened = false;
 
-  constructor(server, taker) {
-    this.#taker = taker;
+  constructor(server, listener) {
+    this.#listener = listener;
     const address = new URL(serverPath(server, "terminal"), location.href);
     address.protocol = address.protocol.replace("http", "ws");
     const socket = (this.#socket = new WebSocket(address, "echodeck.v1"));
     socket.binaryType = "arraybuffer";
     socket.onmessage = ({data}) => {
-      if (typeof data === "string") this.#hear(JSON.parse(data));
+      if (typeof data === "string") this.#receive(JSON.parse(data));
       else {
         this.#unshown += data.byteLength;
-        taker.received(new Uint8Array(data));
+        listener.received(new Uint8Array(data));
       }
     };
     socket.onclose = ({code, reason}) => {
@@ -44,7 +44,7 @@ export class Wire {
       const unsent = this.unsent;
       this.#queue = [];
       this.#queued = 0;
-      taker.closed({code, reason, opened: this.#opened, unsent});
+      listener.closed({code, reason, opened: this.#opened, unsent});
     };
   }
 
@@ -99,14 +99,14 @@ export class Wire {
     this.#socket.close(1000);
   }
 
-  #hear(message) {
+  #receive(message) {
     if (message.type === "opened") {
       this.#opened = true;
-      this.#taker.opened(message);
+      this.#listener.opened(message);
       this.#pump();
-    } else if (message.type === "accepted") this.#taker.accepted(message.connection);
-    else if (message.type === "eof") this.#taker.serverEnded();
-    else if (message.type === "error") this.#taker.complained(message.message);
+    } else if (message.type === "accepted") this.#listener.accepted(message.connection);
+    else if (message.type === "eof") this.#listener.serverEnded();
+    else if (message.type === "error") this.#listener.complained(message.message);
   }
 
   #grant() {
@@ -125,14 +125,14 @@ export class Wire {
       else this.#queue.shift();
       this.#queued -= piece.length;
       this.#socket.send(piece);
-      this.#taker.sent(piece);
+      this.#listener.sent(piece);
     }
     if (this.finishing && !this.#queue.length && !this.#ended) {
       this.#ended = true;
       this.#socket.send('{"type":"eof"}');
-      this.#taker.finished();
+      this.#listener.finished();
     }
-    this.#taker.moved();
+    this.#listener.moved();
     clearTimeout(this.#look);
     if (this.unsent) this.#look = setTimeout(() => this.#pump(), LOOK_MS);
     else this.burst = 0;

@@ -1,5 +1,5 @@
 // The guided walk: starts a step's server, says what to do, notices when it was done, says why, goes on.
-import {notice, tellProblem} from "../notices.js";
+import {notice, showProblem} from "../notices.js";
 import {call, serverPath} from "../rest.js";
 import {_} from "../words.js";
 import {paint} from "./panel.js";
@@ -43,7 +43,7 @@ async function enter({step, task}) {
     name = begun.name;
   } catch (problem) {
     if (where !== mine) return;
-    tellProblem(problem);
+    showProblem(problem);
     leave();
     return;
   }
@@ -97,7 +97,7 @@ async function startAgain() {
     now = start = await call("POST", serverPath(name, "start"));
     show();
   } catch (problem) {
-    tellProblem(problem);
+    showProblem(problem);
   }
 }
 
