@@ -12,7 +12,7 @@ import echodeck
 from app.commands.servers import Name, address
 from app.console import completing
 from app.console.reach import Reach, asks
-from app.program.exit_codes import SENSELESS, fail
+from app.program.exit_codes import INVALID, fail
 
 cli = typer.Typer()
 
@@ -86,9 +86,9 @@ def start(
             server = reach.deck.create(variant, **given)
         except echodeck.Refused as reason:
             if reason.more.get("field") == "variant" and variant in {one.name for one in reach.deck.servers()}:
-                fail(f"{variant} is a server that is there; `echodeck change {variant}` changes it", SENSELESS)
+                fail(f"{variant} is a server that is there; `echodeck change {variant}` changes it", INVALID)
             raise
-    reach.say(server, f"{server.name} listens on {address(server)}")
+    reach.answer(server, f"{server.name} listens on {address(server)}")
 
 
 @cli.command()
@@ -113,10 +113,10 @@ def change(
     """Change a server; what is not given stays. Variant, port and host change only while it is stopped."""
     given = _given(locals(), "name")
     if not given:
-        fail("nothing to change; `echodeck change --help` has what can be", SENSELESS)
+        fail("nothing to change; `echodeck change --help` has what can be", INVALID)
     server = reach.deck.change(name, **given)
     new = ", ".join(f"{key.replace('_', '-')} {'none' if value is None else value}" for key, value in given.items())
-    reach.say(server, f"{server.name} has changed: {new}")
+    reach.answer(server, f"{server.name} has changed: {new}")
 
 
 def _given(arguments: dict[str, Any], subject: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The demo: a server of every variant, and visitors who behave like people.
+"""The demo: a server of every variant, and visitors that behave like people.
 
 Imports: loop.
 Imported by: commands.

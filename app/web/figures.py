@@ -1,4 +1,4 @@
-"""Figures for people, in their language; ``static/figures.js`` writes them alike."""
+"""Figures for people, in their language; ``static/figures.js`` formats them alike."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ UNITS: dict[str, str] = {"d": _("%(n)s d"), "h": _("%(n)s h"), "min": _("%(n)s m
 
 
 def span(since: datetime, now: datetime, words: Words) -> str:
-    """How long it is, in the largest unit that fits."""
+    """The time between both, in the largest unit that fits."""
     seconds = max(0, int((now - since).total_seconds()))
     unit, length = next(((unit, length) for unit, length in SPANS if seconds >= length), ("s", 1))
     return words.gettext(UNITS[unit]) % {"n": seconds // length}
 
 
 def size(count: int) -> str:
-    """Bytes for people: 1 kB is 1,000."""
+    """Bytes, in powers of 1,000: 1 kB is 1,000 B."""
     if count < 1000:
         return f"{count} B"
     value = float(count)
@@ -38,7 +38,7 @@ def size(count: int) -> str:
 
 
 def percent(share: float) -> str:
-    """One digit more where the share is small."""
+    """A share of 1, in per cent; one more digit below 10 %."""
     return f"{share * 100:.1f} %" if 0 < share < 0.0995 else f"{share * 100:.0f} %"
 
 
