@@ -44,7 +44,7 @@ LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 class Refused(Exception):
-    """The app refused: HTTP ``status``, ``name`` of the refusal such as ``port-taken``, ``more`` fields of the problem."""
+    """The app refused: HTTP ``status``, ``name`` of the refusal such as ``port-taken``, ``more`` of its fields."""
 
     def __init__(self, status: int, name: str, detail: str, more: Mapping[str, Any]) -> None:
         super().__init__(detail)
