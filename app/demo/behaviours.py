@@ -153,6 +153,6 @@ _WEIGHTS: dict[str, dict[Behaviour, int]] = {
 
 
 def pick(clients: str, chance: Random) -> Behaviour:
-    """A behaviour for a server whose ``clients`` are such (``servers.Wire``)."""
+    """A behaviour that suits the ``clients`` of a server's wire (``servers.Wire``)."""
     weights = _WEIGHTS.get(clients, _WEIGHTS["all at once"])
     return chance.choices(list(weights), list(weights.values()))[0]
