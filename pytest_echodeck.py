@@ -1,4 +1,4 @@
-"""Real echo servers for the tests of TCP clients and proxies.
+"""Real echo servers for the tests of a TCP client or a proxy.
 
     def test_my_client(echo_server):
         assert my_client.talk(echo_server.address, b"hello") == b"hello"
@@ -8,7 +8,7 @@
     def test_my_client_when_it_must_wait(echo_server): ...
 
 All servers of a session are in one app, ``echodeck_app``, in a process of its own: a test that blocks does not block
-its server, and what a test left open ends with it.
+its server. A server ends with its test, and so do its open connections.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-if TYPE_CHECKING:  # else each run of pytest would wait for it, also of those that need no server
+if TYPE_CHECKING:  # otherwise it would slow down each run of pytest, even without servers
     import echodeck
 
 
 @pytest.fixture(scope="session")
 def echodeck_app() -> Iterator[echodeck.Client]:
-    """The app that has the servers of all tests, as a client of its REST."""
+    """A client of the app that has the servers of all tests."""
     import echodeck
 
     with echodeck.running() as deck:
@@ -34,7 +34,7 @@ def echodeck_app() -> Iterator[echodeck.Client]:
 
 @pytest.fixture
 def echo_servers(echodeck_app: echodeck.Client) -> Iterator[Callable[..., echodeck.EchoServer]]:
-    """``echo_servers("asyncio", idle_timeout=5)`` is one more; the fields are those of ``POST /servers``."""
+    """``echo_servers("asyncio", idle_timeout=5)`` makes one more server; the fields are those of ``POST /servers``."""
     with ExitStack() as made:
         import echodeck
 
@@ -66,4 +66,4 @@ def _remove(deck: echodeck.Client, name: str) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "echo_server(variant, **spec): what server the fixture echo_server is")
+    config.addinivalue_line("markers", "echo_server(variant, **spec): the server of the fixture echo_server")

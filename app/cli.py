@@ -1,4 +1,4 @@
-"""The program ``echodeck``: each file of ``app/commands`` has some of its words."""
+"""The program ``echodeck``, assembled from the commands in ``app/commands``."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from app.commands import clients, declare, demo, exceptions, serve, servers, sta
 cli = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, help="A supervisor for TCP echo servers, run from a web page."
 )
-for words in (serve, variants, starting, servers, clients, exceptions, term, top, declare, demo):
-    cli.add_typer(words.cli)
+for module in (serve, variants, starting, servers, clients, exceptions, term, top, declare, demo):
+    cli.add_typer(module.cli)
 
 
 def _show_version(wanted: bool) -> None:

@@ -1,4 +1,4 @@
-"""How the app is started: options of ``echodeck serve``, or ``ECHODECK_...`` in the environment."""
+"""The app's settings: options of ``echodeck serve``, or ``ECHODECK_...`` in the environment."""
 
 from __future__ import annotations
 
@@ -74,10 +74,10 @@ class Settings(BaseSettings):
 
     @property
     def beyond_loopback(self) -> bool:
-        """Whether anything may listen where others can reach it."""
+        """Whether anything may listen beyond loopback."""
         return self.token is not None or self.trust_network
 
     @property
     def state_path(self) -> Path | None:
-        """Where the state is kept; None for nowhere."""
+        """The state file; None if the state is kept in memory only."""
         return None if self.state == IN_MEMORY else Path(self.state).expanduser()

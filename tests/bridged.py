@@ -1,4 +1,4 @@
-"""The app behind a real socket, and pages that talk to a server through it."""
+"""The app behind a real socket, and clients of its bridge."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ class Page:
     @classmethod
     @asynccontextmanager
     async def v1(cls, port: int, name: str, **options: Any) -> AsyncIterator[Page]:
-        """One that has been told it is connected, and let in."""
+        """A page that has received ``opened`` and ``accepted``."""
         async with cls.of(port, name, V1, **options) as page:
-            assert (await page.hear())["type"] == "opened"
-            assert (await page.hear())["type"] == "accepted"
+            assert (await page.receive_json())["type"] == "opened"
+            assert (await page.receive_json())["type"] == "accepted"
             yield page
 
     async def next(self) -> str | bytes:
@@ -74,7 +74,7 @@ class Page:
         assert isinstance(message, str | bytes)
         return message
 
-    async def hear(self) -> dict[str, Any]:
+    async def receive_json(self) -> dict[str, Any]:
         """The next message, which is JSON."""
         message = await self.next()
         assert isinstance(message, str), message
@@ -82,7 +82,7 @@ class Page:
         return found
 
     async def receive(self, count: int, credit: bool = False) -> bytes:
-        """So many bytes; ``credit``: give back as many as they come."""
+        """Receive ``count`` bytes; ``credit``: grant credit for each message."""
         received = bytearray()
         while len(received) < count:
             message = await self.next()
@@ -90,7 +90,7 @@ class Page:
             received += message
             self.frames.append(len(message))
             if credit:
-                await self.say("credit", bytes=len(message))
+                await self.send_json("credit", bytes=len(message))
         assert len(received) == count
         return bytes(received)
 
@@ -98,35 +98,35 @@ class Page:
         async with asyncio.timeout(PATIENCE):
             await self.connection.send(data)
 
-    async def say(self, what: str, **more: Any) -> None:
-        await self.send(json.dumps({"type": what, **more}))
+    async def send_json(self, kind: str, **more: Any) -> None:
+        await self.send(json.dumps({"type": kind, **more}))
 
     async def rest(self) -> tuple[bytes, int]:
-        """All bytes until it is closed, and the code."""
+        """All bytes until the close, and the close code."""
         received = bytearray()
         while not isinstance(message := await self.next_or_code(), int):
             received += message if isinstance(message, bytes) else b""
         return bytes(received), message
 
     async def next_or_code(self) -> str | bytes | int:
-        """The next message, or the code if it is closed."""
+        """The next message, or the close code."""
         try:
             return await self.next()
         except websockets.ConnectionClosed as closed:
-            told = closed.rcvd
-        assert told is not None, "closed without a word"
-        assert told.reason
-        assert len(told.reason.encode()) <= 120
-        return told.code
+            frame = closed.rcvd
+        assert frame is not None, "closed without a close frame"
+        assert frame.reason
+        assert len(frame.reason.encode()) <= 120
+        return frame.code
 
     async def closed(self) -> int:
-        """The code, when nothing comes before it."""
+        """The close code; nothing may be received before it."""
         received, code = await self.rest()
         assert received == b""
         return code
 
     async def spend(self) -> bytes:
-        """Take all that is sent without credit."""
+        """Receive as many bytes as may be sent without credit."""
         return await self.receive(CREDIT)
 
 
@@ -145,7 +145,7 @@ def masked(payload: bytes, first: int = 0x82, mask: bytes = b"\x01\x02\x03\x04")
 
 @asynccontextmanager
 async def bare(port: int, name: str, protocol: str | None = None, buffer: int = 0) -> AsyncIterator[socket.socket]:
-    """A WebSocket that does nothing by itself, not even read; with a receive ``buffer`` of so many bytes."""
+    """A WebSocket that does nothing by itself, not even read; with a receive ``buffer`` in bytes."""
     loop = asyncio.get_running_loop()
     with socket.socket() as sock:
         if buffer:
@@ -170,22 +170,22 @@ async def bare(port: int, name: str, protocol: str | None = None, buffer: int = 
         yield sock
 
 
-def frames_of(told: bytes) -> list[tuple[int, bytes]]:
-    """What a server sent, as first bytes and payloads; what is not whole at the end is left out."""
+def frames_of(data: bytes) -> list[tuple[int, bytes]]:
+    """A server's frames, as first bytes and payloads; an incomplete one at the end is left out."""
     found, at = [], 0
-    while at + 2 <= len(told):
-        short = told[at + 1]
+    while at + 2 <= len(data):
+        short = data[at + 1]
         start = at + {126: 4, 127: 10}.get(short, 2)
-        size = int.from_bytes(told[at + 2 : start], "big") if short > 125 else short
-        if start + size > len(told):
+        size = int.from_bytes(data[at + 2 : start], "big") if short > 125 else short
+        if start + size > len(data):
             break
-        found.append((told[at], told[start : start + size]))
+        found.append((data[at], data[start : start + size]))
         at = start + size
     return found
 
 
 async def everything(sock: socket.socket, until: bytes | None = None) -> bytes:
-    """What comes until the other side closes or resets, or has said this."""
+    """All bytes until the other end closes or resets, or until these bytes."""
     loop, received = asyncio.get_running_loop(), bytearray()
     async with asyncio.timeout(PATIENCE):
         with suppress(ConnectionError):

@@ -1,4 +1,4 @@
-"""A real Chromium on the app's pages: whatever it complains of, and whatever axe finds, fails the test."""
+"""A real Chromium on the app's pages: each error on its console, and each problem that axe finds, fails the test."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ ROOT = Path(__file__).parent.parent
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 SERIOUS = {"serious", "critical"}
 
-expect.set_options(timeout=2_000 * PATIENCE)  # ms; a machine with much else to do is no reason to fail
+expect.set_options(timeout=2_000 * PATIENCE)  # ms; a busy machine must not fail the test
 
-# The violations of the content security policy that the page's own scripts would not tell of.
-TELL_VIOLATIONS = """
+# The violations of the content security policy, which the page's own scripts do not log.
+LOG_VIOLATIONS = """
 document.addEventListener("securitypolicyviolation", (event) =>
   console.error(`CSP: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`));
 """
@@ -117,13 +117,13 @@ def deck(one_deck: Deck) -> Iterator[Deck]:
 
 @pytest.fixture
 def complaints() -> list[str]:
-    """What the browser complains of; a test that expects something takes it out."""
+    """Errors of the browser; a test that expects one removes it."""
     return []
 
 
 def open_context(browser: Browser, deck: Deck, complaints: list[str], **options: Any) -> BrowserContext:
     context = browser.new_context(base_url=deck.url, **{"locale": "en-US", "reduced_motion": "reduce"} | options)
-    context.add_init_script(TELL_VIOLATIONS)
+    context.add_init_script(LOG_VIOLATIONS)
     ours = urlsplit(deck.url).netloc
 
     def sent(request: Any) -> None:
@@ -142,7 +142,7 @@ def open_context(browser: Browser, deck: Deck, complaints: list[str], **options:
 
 @pytest.fixture(params=["light", "dark"])
 def page(request: pytest.FixtureRequest, browser: Browser, deck: Deck, complaints: list[str]) -> Iterator[Page]:
-    """In either theme; ``light`` marks what needs only one."""
+    """In both themes; ``light`` marks tests that need only one."""
     context = open_context(browser, deck, complaints, color_scheme=request.param)
     yield context.new_page()
     context.close()
@@ -150,7 +150,7 @@ def page(request: pytest.FixtureRequest, browser: Browser, deck: Deck, complaint
 
 
 def eventually(holds: Callable[[], object], what: Callable[[], str]) -> None:
-    """For what Playwright's own ``expect`` cannot ask; its ``wait_for_function`` is eval, which the policy forbids."""
+    """For conditions that Playwright's ``expect`` does not have; its ``wait_for_function`` is eval, which the policy forbids."""
     deadline = time.monotonic() + PATIENCE
     while not holds():
         if time.monotonic() > deadline:
@@ -158,26 +158,26 @@ def eventually(holds: Callable[[], object], what: Callable[[], str]) -> None:
 
 
 light = pytest.mark.parametrize("page", ["light"], indirect=True)
-"""For what looks the same in every theme."""
+"""For tests that do not depend on the theme."""
 
 
 def live(page: Page, path: str = "/") -> Page:
-    """Go there, and wait until the page hears from the app."""
+    """Go there, and wait until the page receives the feed."""
     page.goto(path)
     expect(page.locator("#live")).to_have_attribute("data-status", "live")
     return page
 
 
 def refused(complaints: list[str], most: int) -> None:
-    """The browser complains of each refused call; those were meant."""
-    told = [one for one in complaints if re.search(r"status of 4\d\d", one)]
-    assert 0 < len(told) <= most
-    for one in told:
+    """Remove the expected errors: the browser logs each refused call."""
+    expected = [one for one in complaints if re.search(r"status of 4\d\d", one)]
+    assert 0 < len(expected) <= most
+    for one in expected:
         complaints.remove(one)
 
 
 def serious(page: Page) -> list[str]:
-    """What axe-core finds on the page as it is now, if it is serious."""
+    """The serious problems that axe-core finds on the present page."""
     page.evaluate(AXE.read_text())
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     return [

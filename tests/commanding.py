@@ -19,11 +19,11 @@ from tests.conftest import ECHODECK
 from tests.helpers import PATIENCE
 
 SLOW = PATIENCE * 3
-"""Seconds for what begins with the start of a program on a busy machine."""
+"""Seconds for a wait that includes the start of a program on a busy machine."""
 
 
 def environment(url: str, **more: str) -> dict[str, str]:
-    """Of a user who has set nothing but where the app is."""
+    """The environment of a user with nothing set but the app's address."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ECHODECK_")}
     return kept | {"ECHODECK_URL": url, "XDG_CONFIG_HOME": "/nowhere", "TERM": "xterm-256color", "TZ": "UTC"} | more
 
@@ -34,16 +34,16 @@ def run(url: str, *words: str | bytes, input: bytes = b"", **more: str) -> subpr
     )
 
 
-def said(url: str, *words: str, code: int = 0, **more: Any) -> str:
-    """What it says on stdout, if it ends as it should."""
+def output(url: str, *words: str, code: int = 0, **more: Any) -> str:
+    """The program's stdout; its exit code must be ``code``."""
     done = run(url, *words, **more)
     assert done.returncode == code, (done.returncode, done.stderr)
     assert b"Traceback" not in done.stderr
     return done.stdout.decode()
 
 
-def complained(url: str, *words: str | bytes, code: int, **more: Any) -> str:
-    """What it says on stderr, if it ends as it should."""
+def error_output(url: str, *words: str | bytes, code: int, **more: Any) -> str:
+    """The program's stderr; its exit code must be ``code``."""
     done = run(url, *words, **more)
     assert done.returncode == code, (done.returncode, done.stderr)
     assert b"Traceback" not in done.stderr
@@ -51,23 +51,23 @@ def complained(url: str, *words: str | bytes, code: int, **more: Any) -> str:
 
 
 class Piped:
-    """A program whose stdout and stderr are read as they come."""
+    """A program with pipes; ``received`` is what was read of each stream."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
-        self.heard = {"stdout": b"", "stderr": b""}
+        self.received = {"stdout": b"", "stderr": b""}
 
     def wait_for(self, words: bytes, stream: str = "stdout", times: int = 1) -> bytes:
-        """Read until it has said this so often; returns all that it said there."""
+        """Read until the words are there n times; returns everything that was read of this stream."""
         pipe = getattr(self.process, stream)
         deadline = time.monotonic() + SLOW
-        while self.heard[stream].count(words) < times:
-            assert time.monotonic() < deadline, f"not said: {words!r}; but {self.heard}"
+        while self.received[stream].count(words) < times:
+            assert time.monotonic() < deadline, f"not printed: {words!r}; but {self.received}"
             if select.select([pipe], [], [], 0.5)[0]:
                 data = os.read(pipe.fileno(), 65536)
-                assert data, f"it ended without saying {words!r}; but {self.heard}"
-                self.heard[stream] += data
-        return self.heard[stream]
+                assert data, f"it ended without printing {words!r}; but {self.received}"
+                self.received[stream] += data
+        return self.received[stream]
 
     def send(self, data: bytes) -> None:
         assert self.process.stdin
@@ -75,11 +75,11 @@ class Piped:
         self.process.stdin.flush()
 
     def end(self) -> int:
-        """Its code, once it has ended by itself."""
+        """Wait for its end; returns the exit code."""
         for stream in ("stdout", "stderr"):
             pipe = getattr(self.process, stream)
             if not pipe.closed:
-                self.heard[stream] += pipe.read()
+                self.received[stream] += pipe.read()
         return self.process.wait(SLOW)
 
 
@@ -99,20 +99,20 @@ def piped(url: str, *words: str, **more: str) -> Iterator[Piped]:
 
 
 class Terminal:
-    """A program in a terminal of its own; ``shown`` is every byte that it wrote."""
+    """A program in a terminal of its own; ``written`` is every byte that it wrote."""
 
     def __init__(self, process: subprocess.Popen[bytes], descriptor: int) -> None:
         self.process = process
-        self.shown = b""
+        self.written = b""
         self._descriptor = descriptor
 
     @property
     def text(self) -> str:
-        """Without what moves the cursor and paints."""
-        return re.sub(r"\x1b(\[[0-9;?]*[A-Za-z]|[=>])", "", self.shown.decode(errors="replace")).replace("\r\n", "\n")
+        """Without the escape sequences for cursor and colours."""
+        return re.sub(r"\x1b(\[[0-9;?]*[A-Za-z]|[=>])", "", self.written.decode(errors="replace")).replace("\r\n", "\n")
 
     def wait_for(self, words: str) -> str:
-        """Read until it shows this, from now on."""
+        """Read until the words appear after what was read before; returns the new text."""
         start = len(self.text)
         deadline = time.monotonic() + SLOW
         while words not in self.text[start:]:
@@ -124,21 +124,21 @@ class Terminal:
         os.write(self._descriptor, keys)
 
     def end(self) -> int:
-        """Its code, once it has ended by itself."""
+        """Wait for its end; returns the exit code."""
         deadline = time.monotonic() + SLOW
         while self._read():
             assert time.monotonic() < deadline, "it does not end"
         return self.process.wait(SLOW)
 
     def echoes(self) -> bool:
-        """Whether the terminal is as it was: shows what is typed, a line at a time."""
+        """Whether the terminal is restored: it echoes what is typed."""
         return bool(termios.tcgetattr(self._descriptor)[3] & termios.ECHO)
 
     def _read(self) -> bool:
         if select.select([self._descriptor], [], [], 0.2)[0]:
             try:
-                self.shown += os.read(self._descriptor, 65536)
-            except OSError:  # nobody has the other end any more
+                self.written += os.read(self._descriptor, 65536)
+            except OSError:  # the other end is closed
                 return False
         return True
 

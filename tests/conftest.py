@@ -148,22 +148,22 @@ class Program:
             text=True,
         )
         assert self.process.stdout is not None
-        self._said = ""
-        while not (found := re.search(r"http://\S+:(\d+)/\n", self._said)):
+        self._output = ""
+        while not (found := re.search(r"http://\S+:(\d+)/\n", self._output)):
             line = self.process.stdout.readline()
-            self._said += line
+            self._output += line
             if not line:
                 raise AssertionError(self.end())
         self.url = found.group().rstrip("/\n")
         self.port = int(found.group(1))
 
-    def hear(self, words: str) -> None:
-        """Wait until it says this."""
+    def wait_for(self, words: str) -> None:
+        """Wait until it has printed the words."""
         assert self.process.stdout is not None
-        while words not in self._said:
+        while words not in self._output:
             line = self.process.stdout.readline()
-            assert line, f"it ended without saying {words!r}"
-            self._said += line
+            assert line, f"it ended without printing {words!r}"
+            self._output += line
 
     def signal(self, sig: signal.Signals) -> None:
         self.process.send_signal(sig)
@@ -172,11 +172,11 @@ class Program:
         return self.process.wait(seconds)
 
     def end(self) -> str:
-        """Kill what still runs; returns what it said."""
+        """Kill it if it still runs; returns its output."""
         self.process.kill()
         if self.process.stdout is not None and not self.process.stdout.closed:
-            self._said += self.process.communicate()[0]
-        return self._said
+            self._output += self.process.communicate()[0]
+        return self._output
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Files that declare servers, and what a program makes of them."""
+"""Files that declare servers, and the servers of a program."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def free_ports(count: int) -> list[int]:
 
 @contextmanager
 def held_port() -> Iterator[int]:
-    """A port that another program has."""
+    """A port that is taken."""
     with closing(socket.create_server(("127.0.0.1", 0))) as other:
         yield other.getsockname()[1]
 

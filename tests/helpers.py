@@ -1,4 +1,4 @@
-"""Clients that behave like people, and the one way to wait for the kernel."""
+"""TCP clients, and the one way to wait for the kernel."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from contextlib import suppress
 from typing import Self
 
 PATIENCE = 10.0
-"""Seconds after which something that should have happened has not."""
+"""The timeout of every wait, in seconds."""
 
 
 async def until(holds: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
-    """Wait for what only the kernel, another thread or another process can bring about."""
+    """Wait for a condition that depends on the kernel, another thread or another process."""
     deadline = time.monotonic() + patience
     while not holds():
         if time.monotonic() > deadline:
@@ -24,7 +24,7 @@ async def until(holds: Callable[[], object], what: str, patience: float = PATIEN
 
 
 async def settled(figure: Callable[[], object]) -> None:
-    """Wait until a figure of the kernel's no longer changes: fifty looks in a row show the same."""
+    """Wait until a figure of the kernel no longer changes: fifty reads in a row are equal."""
     same, last = 0, figure()
     deadline = time.monotonic() + PATIENCE
     while same < 50:
@@ -96,7 +96,7 @@ class Client:
 
 
 async def refuses(port: int) -> bool:
-    """Whether nobody listens there."""
+    """Whether nothing listens on the port."""
     try:
         client = await Client.to(port)
     except ConnectionRefusedError:

@@ -101,7 +101,7 @@ async def test_a_page_learns_where_it_is_connected_and_that_it_was_let_in(
     server = await begin("asyncio")
     async with served(app) as port, Page.of(port, server.name, "other", V1) as page:
         assert page.connection.subprotocol == V1
-        opened = await page.hear()
+        opened = await page.receive_json()
         assert server.listens_at is not None
         assert opened == {
             "type": "opened",
@@ -110,7 +110,7 @@ async def test_a_page_learns_where_it_is_connected_and_that_it_was_let_in(
             "peer": f"127.0.0.1:{server.listens_at[1]}",
             "credit": CREDIT,
         }
-        accepted = await page.hear()
+        accepted = await page.receive_json()
         (listed,) = (await api.get("/connections")).json()["items"]
         assert accepted == {"type": "accepted", "connection": listed["id"]}
         assert listed["peer"] == opened["local"]
@@ -121,11 +121,11 @@ async def test_a_page_learns_where_it_is_connected_and_that_it_was_let_in(
 async def test_who_waits_in_the_queue_hears_when_he_is_let_in(app: FastAPI, begin: Start) -> None:
     server = await begin("blocking")
     async with served(app) as port, Page.v1(port, server.name) as first, Page.of(port, server.name, V1) as second:
-        assert (await second.hear())["type"] == "opened"
+        assert (await second.receive_json())["type"] == "opened"
         await second.send(b"sent in the queue\n")
         await first.send(b"quit\n")
-        assert (await second.hear())["type"] == "accepted"
-        await second.say("eof")
+        assert (await second.receive_json())["type"] == "accepted"
+        await second.send_json("eof")
         received, code = await second.rest()
         assert (b"sent in the queue" in received, code) == (True, 1000)
 
@@ -191,9 +191,9 @@ async def test_both_halves_close_one_after_the_other(app: FastAPI, begin: Start)
     server = await begin("asyncio")
     async with served(app) as port, Page.v1(port, server.name) as page:
         await page.send(b"x" * 200_000)
-        await page.say("eof")
+        await page.send_json("eof")
         assert await page.receive(200_000) == b"x" * 200_000
-        assert await page.hear() == {"type": "eof"}
+        assert await page.receive_json() == {"type": "eof"}
         assert await page.closed() == 1000
 
 
@@ -201,10 +201,10 @@ async def test_a_page_sends_on_after_the_server_has_ended(app: FastAPI, begin: S
     server = await begin(ends_first)
     async with served(app) as port, Page.v1(port, server.name) as page:
         assert await page.receive(3) == b"bye"
-        assert await page.hear() == {"type": "eof"}
+        assert await page.receive_json() == {"type": "eof"}
         await page.send(b"still here")
         await until(lambda: received == b"still here", "it comes through")
-        await page.say("eof")
+        await page.send_json("eof")
         assert await page.closed() == 1000
         await until(lambda: received == b"still here<FIN>", "the end comes through")
 
@@ -213,7 +213,7 @@ async def test_bytes_after_eof_are_an_error(app: FastAPI, begin: Start) -> None:
     server = await begin(collects)
     async with served(app) as port, Page.v1(port, server.name) as page:
         await page.send(b"one")
-        await page.say("eof")
+        await page.send_json("eof")
         await page.send(b"more")
         assert sorted([str(await page.next()), str(await page.next()), str(await page.next())])[0] == "b'3'"
         assert received == b"one"
@@ -229,8 +229,8 @@ async def test_nothing_is_lost_when_the_server_says_much_and_closes(app: FastAPI
     server = await begin(says_its_last_words)
     async with served(app) as port, Page.v1(port, server.name) as page:
         assert await page.receive(BIG, credit=True) == b"x" * BIG
-        assert await page.hear() == {"type": "eof"}
-        await page.say("eof")
+        assert await page.receive_json() == {"type": "eof"}
+        await page.send_json("eof")
         assert await page.closed() == 1000
 
 
@@ -287,7 +287,7 @@ async def test_a_reset_is_told_after_what_came_before_it(app: FastAPI, begin: St
         if writes:
             for _ in range(3):
                 await page.send(b"too late")
-        await page.say("credit", bytes=CREDIT)
+        await page.send_json("credit", bytes=CREDIT)
         assert await page.rest() == (b"x" * (RESET_AFTER - CREDIT), 4003)
 
 
@@ -295,7 +295,7 @@ async def test_who_sends_to_a_server_that_has_closed_hears_of_it(app: FastAPI, b
     server = await begin(says_its_last_words)
     async with served(app) as port, Page.v1(port, server.name) as page:
         await page.receive(BIG, credit=True)
-        assert await page.hear() == {"type": "eof"}
+        assert await page.receive_json() == {"type": "eof"}
         await page.send(b"anybody?")
         assert await page.closed() == 4003
 
@@ -305,8 +305,8 @@ async def test_a_server_that_ends_by_itself_has_simply_ended(app: FastAPI, begin
     async with served(app) as port, Page.v1(port, server.name) as page:
         await page.send(b"hello")
         assert await page.receive(5) == b"hello"
-        assert await page.hear() == {"type": "eof"}
-        await page.say("eof")
+        assert await page.receive_json() == {"type": "eof"}
+        await page.send_json("eof")
         assert await page.closed() == 1000
 
 
@@ -327,7 +327,7 @@ async def test_a_stop_is_told(
 async def test_a_stop_is_told_to_who_waits_in_the_queue(app: FastAPI, begin: Start, watched: Supervisor) -> None:
     server = await begin("blocking")
     async with served(app) as port, Page.v1(port, server.name), Page.of(port, server.name, V1) as second:
-        assert (await second.hear())["type"] == "opened"
+        assert (await second.receive_json())["type"] == "opened"
         await watched.stop(server.name)
         assert await second.closed() == 4002
 
@@ -339,10 +339,10 @@ async def test_a_stop_is_told_even_if_its_end_is_seen_only_after_the_next_start(
     async with served(app) as port, Page.v1(port, server.name) as page:
         await page.spend()
         await watched.restart(server.name)
-        await page.say("credit", bytes=CREDIT)
+        await page.send_json("credit", bytes=CREDIT)
         while isinstance(message := await page.next_or_code(), bytes):
             with suppress(ConnectionClosed):
-                await page.say("credit", bytes=len(message))
+                await page.send_json("credit", bytes=len(message))
         assert message == 4002
 
 
@@ -351,7 +351,7 @@ async def test_a_half_open_terminal_is_freed(app: FastAPI, begin: Start, monkeyp
     server = await begin(ends_first)
     async with served(app) as port, Page.v1(port, server.name) as page:
         assert await page.receive(3) == b"bye"
-        assert await page.hear() == {"type": "eof"}
+        assert await page.receive_json() == {"type": "eof"}
         assert await page.closed() == 4004
 
 

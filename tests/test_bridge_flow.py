@@ -91,7 +91,7 @@ async def test_ten_megabytes_go_through_and_back(app: FastAPI, begin: Start, pro
     data = bytes(range(256)) * (TEN // 256)
     async with served(app) as port, Page.of(port, server.name, *protocols) as page:
         for _ in range(2 * len(protocols)):
-            await page.hear()
+            await page.receive_json()
 
         async def send() -> None:
             for start in range(0, len(data), 100_000):
@@ -150,9 +150,9 @@ async def test_without_credit_no_more_is_sent_than_agreed_and_with_it_it_goes_on
         await settled(lambda: server.traffic.bytes_out)
         assert terminal._outstanding == CREDIT
         assert kept(terminal) == 0
-        await page.say("credit", bytes=1000)
+        await page.send_json("credit", bytes=1000)
         await page.receive(1000)
-        await page.say("credit", bytes=CREDIT)
+        await page.send_json("credit", bytes=CREDIT)
         await page.receive(CREDIT)
         assert terminal._outstanding == CREDIT
 
@@ -162,8 +162,8 @@ async def test_credit_beyond_what_was_sent_ends_it(app: FastAPI, begin: Start) -
     async with served(app) as port, Page.v1(port, server.name) as page:
         await page.send(b"hello")
         await page.receive(5)
-        await page.say("credit", bytes=3)
-        await page.say("credit", bytes=3)
+        await page.send_json("credit", bytes=3)
+        await page.send_json("credit", bytes=3)
         assert await page.closed() == 4005
         await until(lambda: not server.clients, "the server is left")
 

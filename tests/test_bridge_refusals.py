@@ -227,8 +227,8 @@ async def test_a_terminal_is_the_apps_and_not_its_servers(
     async with served(app) as port, Page.v1(port, server.name) as page:
         await page.send(b"hello")
         await page.receive(5)
-        await page.say("eof")
-        assert await page.hear() == {"type": "eof"}
+        await page.send_json("eof")
+        assert await page.receive_json() == {"type": "eof"}
     assert (len(owners), set(owners)) == (4, {None})
 
 
@@ -252,7 +252,7 @@ async def test_terminals_do_not_keep_the_app_from_ending(program: Callable[..., 
         Page.v1(app.port, "echo") as greedy,
         bare(app.port, "echo", buffer=4096) as stalled,
     ):
-        assert (await waiting.hear())["type"] == "opened"
+        assert (await waiting.receive_json())["type"] == "opened"
         await talking.send(b"hello")
         assert await talking.receive(5) == b"hello"
         await greedy.send(b"x" * (CREDIT + 1000))

@@ -17,10 +17,10 @@ import pytest
 
 import echodeck
 from app.console.figures import idle, rtt, size, span
-from app.console.tables import document, line, plain
+from app.console.tables import encode_json, escape, escape_line
 from echodeck import EchoServer
 from tests.browsing import eventually
-from tests.commanding import complained, piped, run, said, terminal
+from tests.commanding import error_output, output, piped, run, terminal
 from tests.conftest import ECHODECK, Program
 
 Servers = Callable[..., EchoServer]
@@ -39,7 +39,7 @@ def url(echodeck_app: echodeck.Client) -> str:
 
 def test_a_pipe_gets_all_columns_and_a_line_for_each_server(url: str, echo_servers: Servers) -> None:
     made = [echo_servers("asyncio"), echo_servers("blocking", name="a" * 60)]
-    head, *rows = said(url, "ls", COLUMNS="40").splitlines()
+    head, *rows = output(url, "ls", COLUMNS="40").splitlines()
     assert head.split() == "NAME VARIANT STATE SINCE ADDRESS OPEN WAIT IN OUT EXC LOOP".split()
     assert [row.split()[0] for row in rows] == [one.name for one in made]
     assert all(row == row.rstrip() for row in rows)
@@ -61,9 +61,9 @@ def test_a_narrow_terminal_loses_columns_and_no_name_is_cut(url: str, echo_serve
 
 def test_only_some_and_only_their_names(url: str, echo_servers: Servers) -> None:
     first, second, third = (echo_servers("asyncio").name for _ in range(3))
-    assert said(url, "ls", "-q").split() == [first, second, third]
-    assert said(url, "ls", "-q", third, first).split() == [third, first]
-    assert json.loads(said(url, "ls", "-q", "--json")) == [first, second, third]
+    assert output(url, "ls", "-q").split() == [first, second, third]
+    assert output(url, "ls", "-q", third, first).split() == [third, first]
+    assert json.loads(output(url, "ls", "-q", "--json")) == [first, second, third]
 
 
 def test_nothing_is_said_on_stdout_of_nothing(url: str) -> None:
@@ -77,7 +77,7 @@ def test_nothing_is_said_on_stdout_of_nothing(url: str) -> None:
     "words", ["ls", "variants", "source asyncio", "connections", "exceptions", "top --once --interval 0.1", "show NAME"]
 )
 def test_everything_can_be_had_as_json_on_a_line(url: str, words: str, echo_server: EchoServer) -> None:
-    answer = said(url, *words.replace("NAME", echo_server.name).split(), "--json")
+    answer = output(url, *words.replace("NAME", echo_server.name).split(), "--json")
     assert answer.count("\n") == 1
     json.loads(answer)
 
@@ -86,7 +86,7 @@ def test_show_has_the_settings_and_why_it_ended(url: str, echo_servers: Servers)
     server = echo_servers("accept-once", max_connections=7, restart="never")
     with socket.create_connection(server.address) as client:
         client.recv(1)
-    shown = said(url, "show", server.name)
+    shown = output(url, "show", server.name)
     rows = {row[:16].strip(): row[16:].strip() for row in shown.splitlines()}
     assert (rows["max connections"], rows["restart"], rows["address"]) == ("7", "never", f"127.0.0.1:{server.port}")
     assert rows["state"].startswith("exited ")
@@ -94,7 +94,9 @@ def test_show_has_the_settings_and_why_it_ended(url: str, echo_servers: Servers)
 
 
 def test_the_source_is_the_file(url: str) -> None:
-    assert said(url, "source", "blocking") == (Path(__file__).parent.parent / "servers/step_3_blocking.py").read_text()
+    assert (
+        output(url, "source", "blocking") == (Path(__file__).parent.parent / "servers/step_3_blocking.py").read_text()
+    )
 
 
 def test_sizes_and_times_are_short() -> None:
@@ -120,9 +122,9 @@ def test_sizes_and_times_are_short() -> None:
 
 def test_no_control_byte_reaches_a_terminal() -> None:
     nasty = "\x1b[31m\x9b0m\x07\r\u202e\ud800ok é\n"
-    assert plain(nasty) == "\\x1b[31m\\x9b0m\\x07\\r\\u202e\\ud800ok é\n"
-    assert line(nasty).endswith("ok é\\n")
-    told = document({"said": nasty})
+    assert escape(nasty) == "\\x1b[31m\\x9b0m\\x07\\r\\u202e\\ud800ok é\n"
+    assert escape_line(nasty).endswith("ok é\\n")
+    told = encode_json({"said": nasty})
     assert json.loads(told) == {"said": nasty}
     assert told.isprintable()
     assert "é" in told
@@ -132,19 +134,19 @@ def test_no_control_byte_reaches_a_terminal() -> None:
 
 
 def test_a_server_is_started_changed_stopped_started_and_removed(url: str, echodeck_app: echodeck.Client) -> None:
-    assert said(url, "start", "asyncio", "--name", "mine", "--max-connections", "5", "--no-nodelay").startswith(
+    assert output(url, "start", "asyncio", "--name", "mine", "--max-connections", "5", "--no-nodelay").startswith(
         "mine listens on 127.0.0.1:"
     )
     spec = echodeck_app.server("mine").spec
     assert (spec["max_connections"], spec["nodelay"], spec["idle_timeout"]) == (5, False, None)
-    said(url, "change", "mine", "--max-connections", "none", "--idle-timeout", "1.5", "--backlog", "3")
+    output(url, "change", "mine", "--max-connections", "none", "--idle-timeout", "1.5", "--backlog", "3")
     spec = echodeck_app.server("mine").spec
     assert (spec["max_connections"], spec["idle_timeout"], spec["backlog"], spec["nodelay"]) == (None, 1.5, 3, False)
-    assert "mine is stopped" in said(url, "stop", "mine")
-    assert "mine listens" in said(url, "start", "mine")
-    assert "mine listens" in said(url, "restart", "mine")
-    assert said(url, "rm", "mine") == "mine was removed\n"
-    assert said(url, "ls", "-q").split() == []
+    assert "mine is stopped" in output(url, "stop", "mine")
+    assert "mine listens" in output(url, "start", "mine")
+    assert "mine listens" in output(url, "restart", "mine")
+    assert output(url, "rm", "mine") == "mine was removed\n"
+    assert output(url, "ls", "-q").split() == []
 
 
 def test_several_have_their_turn_whatever_becomes_of_one(url: str, echo_servers: Servers) -> None:
@@ -159,7 +161,7 @@ def test_connections_are_listed_and_hung_up(url: str, echo_server: EchoServer) -
     with socket.create_connection(echo_server.address) as client:
         client.sendall(b"hello")
         assert client.recv(5) == b"hello"
-        head, row = said(url, "connections", "--server", echo_server.name).splitlines()
+        head, row = output(url, "connections", "--server", echo_server.name).splitlines()
         found = dict(zip(head.split(), row.split(), strict=True))
         assert (found["PEER"], found["STATE"], found["IN"], found["OUT"]) == (
             f"127.0.0.1:{client.getsockname()[1]}",
@@ -167,8 +169,8 @@ def test_connections_are_listed_and_hung_up(url: str, echo_server: EchoServer) -
             "5B",
             "5B",
         )
-        assert found["ID"] in said(url, "connections", "-q").split()
-        assert "no-such" in complained(url, "hangup", "no-such", found["ID"], code=4)
+        assert found["ID"] in output(url, "connections", "-q").split()
+        assert "no-such" in error_output(url, "hangup", "no-such", found["ID"], code=4)
         client.settimeout(10)
         assert client.recv(1) == b""
 
@@ -176,9 +178,9 @@ def test_connections_are_listed_and_hung_up(url: str, echo_server: EchoServer) -
 def test_who_waits_cannot_be_hung_up(url: str, echo_servers: Servers) -> None:
     blocking = echo_servers("blocking")
     with socket.create_connection(blocking.address), socket.create_connection(blocking.address):
-        states = {one["id"]: one["state"] for one in json.loads(said(url, "connections", "--json"))}
+        states = {one["id"]: one["state"] for one in json.loads(output(url, "connections", "--json"))}
         (waiting,) = [id for id, state in states.items() if state == "waiting"]
-        assert "accept" in complained(url, "hangup", waiting, code=1)
+        assert "accept" in error_output(url, "hangup", waiting, code=1)
 
 
 def test_a_bar_for_many_is_on_the_terminal_and_nowhere_else(url: str, echo_servers: Servers) -> None:
@@ -235,7 +237,7 @@ def test_a_drain_shows_that_it_lasts(url: str, echo_server: EchoServer) -> None:
 def test_each_failure_has_its_code_and_its_reason(
     url: str, words: str, code: int, why: str, echo_server: EchoServer
 ) -> None:
-    assert why in complained(url, *words.replace("NAME", echo_server.name).split(), code=code)
+    assert why in error_output(url, *words.replace("NAME", echo_server.name).split(), code=code)
     assert echo_server.now().state == "running"
 
 
@@ -244,24 +246,24 @@ def test_each_failure_has_its_code_and_its_reason(
     ["ls", "show x", "stop x", "connections -w", "exceptions -f", "exceptions --forget", "term x", "top", "top --once"],
 )
 def test_an_app_that_is_not_there_is_said_so(words: str) -> None:
-    said = complained(NOWHERE, *words.split(), code=3)
+    said = error_output(NOWHERE, *words.split(), code=3)
     assert (NOWHERE in said, said.count("\n")) == (True, 1)
 
 
 def test_an_argument_that_is_no_utf_8(url: str) -> None:
-    complained(url, "stop", b"\xff", code=2)
-    complained(url, "term", b"\xff", code=2)
+    error_output(url, "stop", b"\xff", code=2)
+    error_output(url, "term", b"\xff", code=2)
 
 
 def test_a_token_is_asked_for_and_one_that_reads_only_changes_nothing(program: Start) -> None:
     running = program(ECHODECK_TOKEN="owner", ECHODECK_VIEWER_TOKEN="viewer")
     for words in ("ls", "start asyncio", "term x", "exceptions -f"):
-        assert "ECHODECK_TOKEN" in complained(running.url, *words.split(), code=5)
-    said(running.url, "ls", ECHODECK_TOKEN="viewer")
-    complained(running.url, "start", "asyncio", code=5, ECHODECK_TOKEN="viewer")
-    name = json.loads(said(running.url, "start", "asyncio", "--json", "--token", "owner"))["name"]
-    complained(running.url, "term", name, code=5, ECHODECK_TOKEN="viewer")
-    assert said(running.url, "term", name, "--eof", input=b"hi", ECHODECK_TOKEN="owner") == "hi"
+        assert "ECHODECK_TOKEN" in error_output(running.url, *words.split(), code=5)
+    output(running.url, "ls", ECHODECK_TOKEN="viewer")
+    error_output(running.url, "start", "asyncio", code=5, ECHODECK_TOKEN="viewer")
+    name = json.loads(output(running.url, "start", "asyncio", "--json", "--token", "owner"))["name"]
+    error_output(running.url, "term", name, code=5, ECHODECK_TOKEN="viewer")
+    assert output(running.url, "term", name, "--eof", input=b"hi", ECHODECK_TOKEN="owner") == "hi"
 
 
 def test_the_config_file_says_where_and_who(program: Start, tmp_path: Path) -> None:
@@ -269,11 +271,11 @@ def test_the_config_file_says_where_and_who(program: Start, tmp_path: Path) -> N
     config = tmp_path / "echodeck" / "config.toml"
     config.parent.mkdir()
     config.write_text(f'url = "{running.url}"\ntoken = "owner"\n')
-    said("", "ls", XDG_CONFIG_HOME=str(tmp_path))
+    output("", "ls", XDG_CONFIG_HOME=str(tmp_path))
     config.write_text("colour = 3")
-    assert "colour" in complained("", "ls", code=2, XDG_CONFIG_HOME=str(tmp_path))
+    assert "colour" in error_output("", "ls", code=2, XDG_CONFIG_HOME=str(tmp_path))
     config.write_text("url = ")
-    assert str(config) in complained("", "ls", code=2, XDG_CONFIG_HOME=str(tmp_path))
+    assert str(config) in error_output("", "ls", code=2, XDG_CONFIG_HOME=str(tmp_path))
 
 
 class Stranger(http.server.BaseHTTPRequestHandler):
@@ -314,7 +316,7 @@ def test_what_is_no_echodeck_is_not_taken_for_one(
     monkeypatch.setattr(Stranger, "status", answer[0])
     monkeypatch.setattr(Stranger, "answer", answer[1])
     for words in ("ls", "show x", "top --once", "term x", "start asyncio"):
-        assert "no Echodeck" in complained(stranger, *words.split(), code=3), words
+        assert "no Echodeck" in error_output(stranger, *words.split(), code=3), words
 
 
 def test_a_closed_pipe_is_quiet(url: str) -> None:
@@ -323,7 +325,7 @@ def test_a_closed_pipe_is_quiet(url: str) -> None:
             assert one.process.stdout
             one.process.stdout.close()
             assert one.end() == 0
-            assert one.heard["stderr"] == b""
+            assert one.received["stderr"] == b""
 
 
 def test_a_full_disk_is_said_so(url: str) -> None:
@@ -337,7 +339,7 @@ def test_a_full_disk_is_said_so(url: str) -> None:
 def test_letters_that_the_terminal_has_not_are_no_reason_to_fail(url: str) -> None:
     with closing(echodeck.Client(url)) as deck:
         lessons = "".join(one.lesson for one in deck.variants())
-    answer = said(url, "variants", PYTHONIOENCODING="ascii")
+    answer = output(url, "variants", PYTHONIOENCODING="ascii")
     assert answer.isascii()
     assert len(lessons) < len(answer)
 
@@ -404,14 +406,16 @@ def test_a_name_that_no_path_can_have_is_unknown(url: str, words: str, name: str
 
 
 def test_a_server_that_is_there_is_not_started_with_other_settings(url: str, echo_server: EchoServer) -> None:
-    assert f"echodeck change {echo_server.name}" in complained(url, "start", echo_server.name, "--backlog", "3", code=2)
+    assert f"echodeck change {echo_server.name}" in error_output(
+        url, "start", echo_server.name, "--backlog", "3", code=2
+    )
 
 
 def test_a_wrong_token_is_told_from_none(program: Start) -> None:
     running = program(ECHODECK_TOKEN="secret")
-    assert "asks for its token" in complained(running.url, "ls", code=5)
-    assert "not the app's token" in complained(running.url, "ls", "--token", "wrong", code=5)
-    assert "no token has" in complained(running.url, "ls", "--token", "a\nb", code=2)
+    assert "asks for its token" in error_output(running.url, "ls", code=5)
+    assert "not the app's token" in error_output(running.url, "ls", "--token", "wrong", code=5)
+    assert "no token has" in error_output(running.url, "ls", "--token", "a\nb", code=2)
 
 
 def test_a_quiet_app_leaves_its_servers_errors_to_the_page(program: Start) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 import echodeck
 from echodeck import EchoServer
-from tests.commanding import SLOW, Piped, piped, said, terminal
+from tests.commanding import SLOW, Piped, output, piped, terminal
 from tests.conftest import Program
 
 Servers = Callable[..., EchoServer]
@@ -34,7 +34,7 @@ def boom(port: int) -> None:
 
 
 def documents(one: Piped) -> list[dict[str, object]]:
-    return [json.loads(row) for row in one.heard["stdout"].splitlines()]
+    return [json.loads(row) for row in one.received["stdout"].splitlines()]
 
 
 # top
@@ -44,7 +44,7 @@ def test_top_fills_a_terminal_until_q(url: str, echo_servers: Servers) -> None:
     names = [echo_servers("asyncio").name, echo_servers("blocking").name]
     with terminal(url, "top") as screen:
         screen.wait_for("by loop")
-        assert b"\x1b[?1049h" in screen.shown
+        assert b"\x1b[?1049h" in screen.written
         assert not screen.echoes()
         assert all(name in screen.text for name in names)
         assert max(map(len, screen.text.splitlines())) <= 80
@@ -52,7 +52,7 @@ def test_top_fills_a_terminal_until_q(url: str, echo_servers: Servers) -> None:
         screen.wait_for("by open")
         screen.type(b"q")
         assert screen.end() == 0
-        assert screen.shown.rindex(b"\x1b[?1049l") > screen.shown.rindex(b"\x1b[?1049h")
+        assert screen.written.rindex(b"\x1b[?1049l") > screen.written.rindex(b"\x1b[?1049h")
 
 
 @pytest.mark.parametrize(("sig", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -61,18 +61,18 @@ def test_top_leaves_the_terminal_as_it_was(url: str, sig: signal.Signals, code: 
         screen.wait_for("by loop")
         screen.process.send_signal(sig)
         assert screen.end() == code
-        assert screen.shown.rindex(b"\x1b[?1049l") > screen.shown.rindex(b"\x1b[?1049h")
-        assert screen.shown.rindex(b"\x1b[?25h") > screen.shown.rindex(b"\x1b[?25l")
-        assert b"Traceback" not in screen.shown
+        assert screen.written.rindex(b"\x1b[?1049l") > screen.written.rindex(b"\x1b[?1049h")
+        assert screen.written.rindex(b"\x1b[?25h") > screen.written.rindex(b"\x1b[?25l")
+        assert b"Traceback" not in screen.written
 
 
 def test_top_sorts_and_measures(url: str, echo_servers: Servers) -> None:
     quiet, busy = echo_servers("asyncio", name="a-quiet"), echo_servers("nonblocking", name="z-busy")
-    found = json.loads(said(url, "top", "--once", "--json"))
+    found = json.loads(output(url, "top", "--once", "--json"))
     assert [one["name"] for one in found["servers"]] == [busy.name, quiet.name]
     assert found["servers"][0]["loop_share"] > found["servers"][1]["loop_share"]
     with socket.create_connection(quiet.address):
-        by_open = said(url, "top", "--once", "--sort", "open").splitlines()
+        by_open = output(url, "top", "--once", "--sort", "open").splitlines()
     assert [row.split()[0] for row in by_open if row.split()[:1] and row.split()[0] in {"a-quiet", "z-busy"}] == [
         "a-quiet",
         "z-busy",
@@ -90,11 +90,11 @@ def test_top_says_what_goes_through_a_second(url: str, echo_server: EchoServer) 
         rates = [0.0]
         while not any(rates):
             assert time.monotonic() < deadline
-            one.heard["stdout"] = b""
+            one.received["stdout"] = b""
             one.wait_for(b"\n")
             rates = [
                 server["bytes_in_per_second"]
-                for told in one.heard["stdout"].splitlines(keepends=True)
+                for told in one.received["stdout"].splitlines(keepends=True)
                 if told.endswith(b"\n")
                 for server in json.loads(told)["servers"]
             ]
@@ -109,7 +109,7 @@ def test_top_says_when_the_app_is_away_and_goes_on_when_it_is_back(program: Star
         running.end()
         screen.wait_for("trying again")
         again = program("--port", str(running.port))
-        said(again.url, "start", "asyncio", "--name", "newcomer")
+        output(again.url, "start", "asyncio", "--name", "newcomer")
         screen.wait_for("newcomer")
         screen.type(b"q")
         assert screen.end() == 0
@@ -135,7 +135,7 @@ def test_watch_shows_who_comes(url: str, echo_server: EchoServer) -> None:
             assert echo_server.name in screen.wait_for(f"127.0.0.1:{client.getsockname()[1]}")
             screen.type(b"\x03")
             assert screen.end() == 130
-            assert b"Traceback" not in screen.shown
+            assert b"Traceback" not in screen.written
 
 
 def test_watch_in_json_is_a_document_a_line_whatever_the_app_does(program: Start) -> None:
@@ -148,7 +148,7 @@ def test_watch_in_json_is_a_document_a_line_whatever_the_app_does(program: Start
         one.wait_for(b"answers again", "stderr")
         one.process.send_signal(signal.SIGINT)
         assert one.end() == 130
-        assert set(one.heard["stdout"].splitlines()) == {b"[]"}
+        assert set(one.received["stdout"].splitlines()) == {b"[]"}
 
 
 def test_watch_ends_when_nobody_reads(url: str) -> None:
@@ -157,7 +157,7 @@ def test_watch_ends_when_nobody_reads(url: str) -> None:
         assert one.process.stdout
         one.process.stdout.close()
         assert one.end() == 0
-        assert one.heard["stderr"] == b""
+        assert one.received["stderr"] == b""
 
 
 # exceptions
@@ -165,27 +165,27 @@ def test_watch_ends_when_nobody_reads(url: str) -> None:
 
 def test_exceptions_are_a_log_with_the_newest_last(url: str, echo_servers: Servers) -> None:
     first, second = echo_servers("asyncio"), echo_servers("threads")
-    said(url, "exceptions", "--forget")
+    output(url, "exceptions", "--forget")
     for server in (first, second, second):
         boom(server.port)
-    rows = said(url, "exceptions").splitlines()
+    rows = output(url, "exceptions").splitlines()
     assert [row.split()[2] for row in rows] == [first.name, second.name]
     assert [row.split(maxsplit=4)[4] for row in rows] == ["RuntimeError: boom", "RuntimeError: boom (x2)"]
-    assert said(url, "exceptions", "-n", "1").splitlines() == rows[1:]
-    assert said(url, "exceptions", "-n", "0") == ""
-    assert said(url, "exceptions", "--server", first.name).splitlines() == rows[:1]
-    assert said(url, "exceptions", "--type", "ValueError") == ""
-    assert said(url, "exceptions", "--search", "BOOM").splitlines() == rows
-    full = said(url, "exceptions", "--full", "-s", first.name)
+    assert output(url, "exceptions", "-n", "1").splitlines() == rows[1:]
+    assert output(url, "exceptions", "-n", "0") == ""
+    assert output(url, "exceptions", "--server", first.name).splitlines() == rows[:1]
+    assert output(url, "exceptions", "--type", "ValueError") == ""
+    assert output(url, "exceptions", "--search", "BOOM").splitlines() == rows
+    full = output(url, "exceptions", "--full", "-s", first.name)
     assert "input b'boom\\n'" in full
     assert full.rstrip().endswith("RuntimeError: boom")
-    said(url, "exceptions", "--forget", "--server", first.name)
-    assert len(said(url, "exceptions").splitlines()) == 1
+    output(url, "exceptions", "--forget", "--server", first.name)
+    assert len(output(url, "exceptions").splitlines()) == 1
 
 
 def test_follow_tells_each_as_it_comes_and_nothing_twice(url: str, echo_servers: Servers) -> None:
     server, other = echo_servers("asyncio"), echo_servers("asyncio")
-    said(url, "exceptions", "--forget")
+    output(url, "exceptions", "--forget")
     boom(server.port)
     with piped(url, "exceptions", "--follow", "--json", "--server", server.name) as one:
         one.wait_for(b"\n")
@@ -207,7 +207,7 @@ def test_follow_tells_each_as_it_comes_and_nothing_twice(url: str, echo_servers:
 
 def test_follow_filters_what_comes(url: str, echo_servers: Servers) -> None:
     server, other = echo_servers("asyncio"), echo_servers("asyncio")
-    said(url, "exceptions", "--forget")
+    output(url, "exceptions", "--forget")
     boom(server.port)
     with (
         piped(url, "exceptions", "-f", "--type", "ValueError") as other_type,
@@ -220,14 +220,14 @@ def test_follow_filters_what_comes(url: str, echo_servers: Servers) -> None:
         for one in (other_type, this):
             one.process.send_signal(signal.SIGINT)
             assert one.end() == 130
-        assert other_type.heard["stdout"] == b""
-        assert other.name.encode() not in this.heard["stdout"]
+        assert other_type.received["stdout"] == b""
+        assert other.name.encode() not in this.received["stdout"]
 
 
 def test_follow_outlives_a_restart_of_the_app(program: Start, tmp_path: Path) -> None:
     state = str(tmp_path / "state")
     running = program("--state", state)
-    port = json.loads(said(running.url, "start", "asyncio", "--json"))["port"]
+    port = json.loads(output(running.url, "start", "asyncio", "--json"))["port"]
     with piped(running.url, "exceptions", "-f") as one:
         boom(port)
         one.wait_for(b"boom\n")
@@ -246,7 +246,7 @@ def test_follow_outlives_a_restart_of_the_app(program: Start, tmp_path: Path) ->
         one.wait_for(b"boom", times=2)
         one.process.send_signal(signal.SIGINT)
         assert one.end() == 130
-        assert (one.heard["stdout"].count(b"boom"), one.heard["stderr"].count(b"trying")) == (2, 1)
+        assert (one.received["stdout"].count(b"boom"), one.received["stderr"].count(b"trying")) == (2, 1)
 
 
 def test_follow_ends_when_nobody_reads(url: str, echo_server: EchoServer) -> None:
@@ -257,4 +257,4 @@ def test_follow_ends_when_nobody_reads(url: str, echo_server: EchoServer) -> Non
         one.process.stdout.close()
         boom(echo_server.port)
         assert one.end() == 0
-        assert one.heard["stderr"] == b""
+        assert one.received["stderr"] == b""

@@ -13,7 +13,7 @@ import pytest
 
 import echodeck
 from echodeck import EchoServer
-from tests.commanding import complained, piped, run, said, terminal
+from tests.commanding import error_output, output, piped, run, terminal
 from tests.conftest import Program
 
 Servers = Callable[..., EchoServer]
@@ -63,7 +63,7 @@ def test_without_eof_it_goes_on_reading_until_the_server_ends(
 
 
 def test_with_eof_the_server_is_told(url: str, echo_servers: Servers) -> None:
-    assert said(url, "term", echo_servers("asyncio").name, "--eof") == ""
+    assert output(url, "term", echo_servers("asyncio").name, "--eof") == ""
 
 
 def test_a_server_that_ends_first_ends_it(url: str, echo_servers: Servers) -> None:
@@ -76,11 +76,11 @@ def test_who_waits_is_told_so_and_when_it_is_let_in(url: str, echo_servers: Serv
     with socket.create_connection(server.address) as first, piped(url, "term", server.name, "--eof") as one:
         one.send(b"hello\nquit\n")
         one.wait_for(b"waits in the backlog", "stderr")
-        assert b"accepted" not in one.heard["stderr"]
+        assert b"accepted" not in one.received["stderr"]
         first.close()
         one.wait_for(b"accepted as connection", "stderr")
         assert one.end() == 0
-        assert one.heard["stdout"] == b"hello\nquit\n"
+        assert one.received["stdout"] == b"hello\nquit\n"
 
 
 def test_quiet_says_nothing_beside_the_bytes(url: str, echo_server: EchoServer) -> None:
@@ -88,7 +88,7 @@ def test_quiet_says_nothing_beside_the_bytes(url: str, echo_server: EchoServer) 
 
 
 def test_hex_shows_both_directions(url: str, echo_server: EchoServer) -> None:
-    rows = said(url, "term", echo_server.name, "--eof", "--hex", input=b"0123456789abcdef\x00\xff\n").splitlines()
+    rows = output(url, "term", echo_server.name, "--eof", "--hex", input=b"0123456789abcdef\x00\xff\n").splitlines()
     for direction in "><":
         assert [row[2:] for row in rows if row[0] == direction] == [
             "00000000  30 31 32 33 34 35 36 37 38 39 61 62 63 64 65 66  |0123456789abcdef|",
@@ -107,7 +107,7 @@ def test_crlf_is_sent_once_for_each_line(url: str, echo_server: EchoServer) -> N
 
 def test_json_has_all_that_happens(url: str, echo_server: EchoServer) -> None:
     happened = [
-        json.loads(row) for row in said(url, "term", echo_server.name, "-N", "--json", input=b"hi").splitlines()
+        json.loads(row) for row in output(url, "term", echo_server.name, "-N", "--json", input=b"hi").splitlines()
     ]
     assert {one["type"] for one in happened} == {"opened", "accepted", "bytes", "eof", "closed"}
     assert (happened[0]["type"], happened[-1]["code"]) == ("opened", 1000)
@@ -125,7 +125,7 @@ def test_a_terminal_sees_control_bytes_and_does_not_obey_them(url: str, echo_ser
         assert r"\x1b[31mé\x01" in screen.wait_for("\\x01\tx")
         screen.type(b"\x03")
         assert screen.end() == 130
-        assert b"Traceback" not in screen.shown
+        assert b"Traceback" not in screen.written
 
 
 def test_raw_lets_it_obey(url: str, echo_server: EchoServer) -> None:
@@ -134,16 +134,16 @@ def test_raw_lets_it_obey(url: str, echo_server: EchoServer) -> None:
         screen.type(b"\x16\x1b[31mred\n")
         screen.wait_for("red\n")  # as it is typed
         screen.wait_for("red")
-        assert b"\x1b[31mred" in screen.shown
-        assert b"\\x1b" not in screen.shown
+        assert b"\x1b[31mred" in screen.written
+        assert b"\\x1b" not in screen.written
 
 
 def test_letters_that_come_in_pieces_are_whole() -> None:
-    from app.console.showing import Visible
+    from app.console.byte_formats import VisibleText
 
-    shown = Visible()
+    text = VisibleText()
     pieces = ["é".encode()[:1], "é".encode()[1:] + b"\xff", b"\xc2", b"\x9b\r\n"]
-    assert b"".join(map(shown.received, pieces)).decode() == "é\\xff\\xc2\\x9b\\x0d\n"
+    assert b"".join(map(text.received, pieces)).decode() == "é\\xff\\xc2\\x9b\\x0d\n"
 
 
 # How it ends
@@ -151,7 +151,7 @@ def test_letters_that_come_in_pieces_are_whole() -> None:
 
 def test_a_server_that_does_not_run(url: str, echo_server: EchoServer) -> None:
     echo_server.stop()
-    assert "stopped" in complained(url, "term", echo_server.name, code=1)
+    assert "stopped" in error_output(url, "term", echo_server.name, code=1)
 
 
 def test_a_server_that_is_stopped_meanwhile(url: str, echo_server: EchoServer) -> None:
@@ -159,7 +159,7 @@ def test_a_server_that_is_stopped_meanwhile(url: str, echo_server: EchoServer) -
         one.wait_for(b"accepted", "stderr")
         echo_server.stop()
         assert one.end() == 6
-        assert b"The server was stopped." in one.heard["stderr"]
+        assert b"The server was stopped." in one.received["stderr"]
 
 
 def test_a_connection_that_is_reset(url: str, echo_servers: Servers) -> None:
@@ -174,12 +174,12 @@ def test_a_connection_that_is_reset(url: str, echo_servers: Servers) -> None:
 @pytest.mark.parametrize(("sig", "why"), [(signal.SIGTERM, "shutting down"), (signal.SIGKILL, "went away")])
 def test_an_app_that_ends_meanwhile(program: Start, sig: signal.Signals, why: str) -> None:
     running = program()
-    name = json.loads(said(running.url, "start", "asyncio", "--json"))["name"]
+    name = json.loads(output(running.url, "start", "asyncio", "--json"))["name"]
     with piped(running.url, "term", name) as one:
         one.wait_for(b"accepted", "stderr")
         running.signal(sig)
         assert one.end() == 3
-        assert why in one.heard["stderr"].decode()
+        assert why in one.received["stderr"].decode()
 
 
 def test_whoever_reads_may_have_enough(url: str, echo_server: EchoServer) -> None:
@@ -188,12 +188,12 @@ def test_whoever_reads_may_have_enough(url: str, echo_server: EchoServer) -> Non
         one.process.stdout.close()
         one.send(b"hello")
         assert one.end() == 0
-        assert one.heard["stderr"] == b""
+        assert one.received["stderr"] == b""
 
 
 def test_more_terminals_than_may_be(program: Start) -> None:
     running = program("--terminals", "1")
-    name = json.loads(said(running.url, "start", "asyncio", "--json"))["name"]
+    name = json.loads(output(running.url, "start", "asyncio", "--json"))["name"]
     with piped(running.url, "term", name) as one:
         one.wait_for(b"accepted", "stderr")
-        assert "--terminals" in complained(running.url, "term", name, code=1)
+        assert "--terminals" in error_output(running.url, "term", name, code=1)

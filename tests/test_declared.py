@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 import echodeck as library
-from app.commands.declare import carried_out
+from app.commands.declare import carry_out
 from app.declaring import declared
 from app.declaring.declared import Undeclarable
 from app.declaring.plan import Present, make
@@ -235,10 +235,10 @@ def test_a_server_of_another_kind_that_came_meanwhile_is_not_taken_for_ours(prog
         spec = ServerSpec(variant="asyncio", port=free_ports(1)[0], name="mine", backlog=5)
         made = make([spec], [])
         deck.create("asyncio", name="mine")
-        assert [reason is None for _, reason in carried_out(deck, made)] == [False, False]
+        assert [reason is None for _, reason in carry_out(deck, made)] == [False, False]
         deck.remove("mine")
         deck.create("asyncio", name="mine", port=spec.port, backlog=5)
-        assert [reason for _, reason in carried_out(deck, made)] == [None, None]
+        assert [reason for _, reason in carry_out(deck, made)] == [None, None]
 
 
 def test_a_file_that_makes_no_sense_changes_nothing(program: Start, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ async def test_a_second_sigint_ends_it_at_once(program: Start) -> None:
         with socket.create_connection(("127.0.0.1", running.port)) as half:
             half.send(b"POST /servers HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{")
             running.signal(signal.SIGINT)
-            running.hear("once more ends at once")
+            running.wait_for("once more ends at once")
             running.signal(signal.SIGINT)
             began = time.monotonic()
             code = await asyncio.to_thread(running.wait)
@@ -187,7 +187,7 @@ async def test_it_ends_cleanly_while_it_still_restores(program: Start, tmp_path:
         "socket.getaddrinfo = slow"
     )
     second = program("--state", state, command=with_changes(tmp_path, changes))
-    second.hear("looking up")
+    second.wait_for("looking up")
     second.signal(sig)
     assert await asyncio.to_thread(second.wait) == 0
     assert "Traceback" not in second.end()

@@ -107,7 +107,7 @@ async def test_a_reader_who_takes_nothing_is_dropped_and_told_why(
     app: FastAPI, begin: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(streams, "SECONDS_TO_TAKE", 0.2)
-    monkeypatch.setattr(uvicorn_protocols, "SECONDS_FOR_LAST_WORDS", 1.0)
+    monkeypatch.setattr(uvicorn_protocols, "SECONDS_FOR_LAST_CHUNK", 1.0)
     for number in range(100):
         app.state.supervisor.chronicle.note("somebody", "x" * 900 + str(number))
     async with served(app) as port:

@@ -42,14 +42,14 @@ async def test_a_signal_has_the_file_read_again(program: Start, file: Path, loop
     async with await Client.to(one) as client:
         file.write_text(entry("asyncio", one, name="a", idle_timeout=60) + entry("selectors", three, name="c"))
         running.signal(signal.SIGHUP)
-        running.hear("4 steps done")
+        running.wait_for("4 steps done")
         await client.ask(b"x", b"x")
     assert states(running) == {"a": "running", "c": "running", made["name"]: "running"}
     assert servers(running)["a"]["spec"]["idle_timeout"] == 60
     assert await refuses(two)
     httpx.post(f"{running.url}/servers/c/stop")
     running.signal(signal.SIGHUP)
-    running.hear("started c\n")
+    running.wait_for("started c\n")
     running.signal(signal.SIGTERM)
     assert await asyncio.to_thread(running.wait) == 0
 
@@ -150,15 +150,15 @@ async def test_a_file_that_no_longer_makes_sense_changes_nothing(program: Start,
     ]:
         file.write_text(text)
         running.signal(signal.SIGHUP)
-        running.hear(said)
-        running.hear("nothing was changed")
+        running.wait_for(said)
+        running.wait_for("nothing was changed")
         assert states(running) == {"a": "running"}
     file.unlink()
     running.signal(signal.SIGHUP)
-    running.hear("cannot be read: No such file")
+    running.wait_for("cannot be read: No such file")
     file.write_text("server = []")
     running.signal(signal.SIGHUP)
-    running.hear("removed a")
+    running.wait_for("removed a")
     assert "Traceback" not in running.end()
 
 
@@ -171,7 +171,7 @@ async def test_a_port_that_another_program_has_keeps_nobody_else_from_running(pr
         journal = httpx.get(f"{running.url}/journal", params={"server": "a"}).json()["items"]
         assert f"cannot start: 127.0.0.1:{taken} is taken by a program outside" in str(journal)
     running.signal(signal.SIGHUP)
-    running.hear("started a")
+    running.wait_for("started a")
     assert states(running) == {"a": "running", "b": "running"}
 
 
@@ -189,7 +189,7 @@ def test_what_may_not_be_is_in_the_journal(program: Start, file: Path) -> None:
 async def test_without_a_file_the_signal_does_nothing(program: Start) -> None:
     running = program()
     running.signal(signal.SIGHUP)
-    running.hear("no configuration")
+    running.wait_for("no configuration")
     assert httpx.get(f"{running.url}/healthz").status_code == 200
     running.signal(signal.SIGTERM)
     assert await asyncio.to_thread(running.wait) == 0

@@ -1,4 +1,4 @@
-"""The commands of ``echodeck``, one file for those that belong together; all but ``serve`` are clients of REST.
+"""The commands of ``echodeck``, one file for each group; all except ``serve`` are clients of REST.
 
 Imports: console, declaring, demo, program, settings, supervising.
 Imported by: cli.

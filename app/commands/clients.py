@@ -1,4 +1,4 @@
-"""The clients of servers: to list them, and to hang one up."""
+"""``echodeck connections`` and ``echodeck hangup``: the connections of servers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.console import completing
 from app.console.figures import age, idle, rtt, size
 from app.console.live import View, keep_looking
 from app.console.many import to_each
-from app.console.reach import Reach, Told, asks
+from app.console.reach import Answer, Reach, asks
 from app.console.tables import out, table
 
 cli = typer.Typer()
@@ -24,7 +24,7 @@ OfServer = Annotated[
         "--server", "-s", metavar="NAME", help="Only those of this server.", autocompletion=completing.servers
     ),
 ]
-Interval = Annotated[float, typer.Option(metavar="SECONDS", min=0.1, max=3600, help="Between two looks.")]
+Interval = Annotated[float, typer.Option(metavar="SECONDS", min=0.1, max=3600, help="Seconds between two updates.")]
 
 
 @cli.command()
@@ -32,23 +32,23 @@ Interval = Annotated[float, typer.Option(metavar="SECONDS", min=0.1, max=3600, h
 def connections(
     reach: Reach,
     server: OfServer = None,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on looking, until q or Ctrl+C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Update the list until q or Ctrl+C.")] = False,
     interval: Interval = 1.0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Ids only, one a line.")] = False,
 ) -> None:
-    """List the clients that are connected, and those that wait in a server's accept queue.
+    """List the open connections, and the clients that wait in a server's accept queue.
 
-    UNREAD is bytes that the server has not read, IDLE the time since the last byte either way, RTT the round trip. A
-    narrow terminal gets fewer columns, a pipe all of them.
+    UNREAD is the number of bytes that the server has not read, IDLE the time since the last byte in either direction,
+    RTT the round-trip time. A narrow terminal gets fewer columns, a pipe all of them.
     """
     if watch:
-        keep_looking(reach, Watching(server), interval)
+        keep_looking(reach, ConnectionsView(server), interval)
         return
     found = reach.deck.connections(server)
     if quiet:
-        reach.say([one.id for one in found], "\n".join(one.id for one in found))
+        reach.answer([one.id for one in found], "\n".join(one.id for one in found))
         return
-    reach.say(found, connection_table(found, of_all=server is None))
+    reach.answer(found, connection_table(found, of_all=server is None))
     if not found:
         reach.hint("Nobody is connected.")
 
@@ -59,16 +59,14 @@ def hangup(
     reach: Reach,
     ids: Annotated[
         list[str],
-        typer.Argument(
-            metavar="ID...", help="As `echodeck connections` has them.", autocompletion=completing.connections
-        ),
+        typer.Argument(metavar="ID...", help="Ids from `echodeck connections`.", autocompletion=completing.connections),
     ],
 ) -> None:
-    """Hang up connections; a client that still waits to be accepted cannot be hung up."""
+    """Hang up connections. A client that still waits to be accepted cannot be hung up."""
 
     def do(id: str) -> None:
         reach.deck.hang_up(id)
-        reach.say({"hung_up": id}, f"{id} was hung up")
+        reach.answer({"hung_up": id}, f"{id} was hung up")
 
     to_each(ids, do, "hanging up")
 
@@ -97,21 +95,21 @@ def connection_table(found: list[echodeck.Connection], of_all: bool) -> Table:
     )
 
 
-class Watching(View[list[echodeck.Connection]]):
+class ConnectionsView(View[list[echodeck.Connection]]):
     def __init__(self, server: str | None) -> None:
         self._server = server
 
     def look(self, deck: echodeck.Client) -> list[echodeck.Connection]:
         return deck.connections(self._server)
 
-    def told(self, found: list[echodeck.Connection]) -> Told:
+    def to_json(self, found: list[echodeck.Connection]) -> Answer:
         return found
 
-    def shown(self, found: list[echodeck.Connection]) -> list[Text | Table]:
+    def to_parts(self, found: list[echodeck.Connection]) -> list[Text | Table]:
         if not found:
             return [Text("Nobody is connected.")]
         most = max(1, out.height - 3) if out.is_terminal else len(found)
-        shown: list[Text | Table] = [connection_table(found[:most], of_all=self._server is None)]
+        parts: list[Text | Table] = [connection_table(found[:most], of_all=self._server is None)]
         if len(found) > most:
-            shown.append(Text(f"... and {len(found) - most} more"))
-        return shown
+            parts.append(Text(f"... and {len(found) - most} more"))
+        return parts

@@ -1,4 +1,4 @@
-"""Servers declared in a file: ``echodeck apply`` makes them so, ``echodeck export`` writes such a file."""
+"""Servers declared in a file: ``echodeck apply`` applies the file, ``echodeck export`` writes one."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from rich.text import Text
 
 import echodeck
 from app.console.reach import Reach, asks
-from app.console.tables import out, plain
+from app.console.tables import escape, out
 from app.declaring import declared, plan
 from app.declaring.declared import Undeclarable
 from app.declaring.plan import Course, Kind, Plan, Present, Step
-from app.program.exit_codes import REFUSED, SENSELESS, complain, fail
+from app.program.exit_codes import INVALID, REFUSED, fail, print_error
 from app.supervising.lifecycle import State
 from app.supervising.spec import PLACE, SETTINGS, ServerSpec
 
@@ -30,7 +30,7 @@ cli = typer.Typer()
 STDIN = Path("-")
 
 MANY = 20
-"""Steps from which on a bar shows how far it is."""
+"""From this number of steps on, a progress bar is shown."""
 
 SIGNS = {Kind.CREATE: "+", Kind.REMOVE: "-", Kind.CHANGE: "~", Kind.START: ">", Kind.STOP: "."}
 COLOURS = {Kind.CREATE: "green", Kind.REMOVE: "red", Kind.CHANGE: "yellow", Kind.START: "green", Kind.STOP: "red"}
@@ -40,32 +40,31 @@ COLOURS = {Kind.CREATE: "green", Kind.REMOVE: "red", Kind.CHANGE: "yellow", Kind
 @asks
 def apply(
     reach: Reach,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="What is to be, in TOML; - for stdin.", allow_dash=True)],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Servers, in TOML; - for stdin.", allow_dash=True)],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the steps, and do none of them.")] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Remove the servers that the file does not declare.")] = False,
 ) -> None:
-    """Make the servers what a file declares: show what differs, and change that.
+    """Make the servers equal to what a file declares: show the differences, and apply them.
 
-    Where a field is left out of the file, its default is meant. A server that is to start is started if it does not
-    run, even one that came to its end by itself. Exit code 1: some of it could not be done; 2: the file is invalid,
-    and nothing was done.
+    A field that the file leaves out has its default. A server that is to start is started if it does not run, even if
+    it ended by itself. Exit code 1: at least one step failed; 2: the file is invalid, and nothing was done.
     """
-    specs = _declared(reach, file)
+    specs = _read_specs(reach, file)
     there = present(reach.deck.servers())
     made = plan.make(specs, there, {one.name for one in there} if prune else ())
     if not reach.as_json:
-        out.print(shown(made))
+        out.print(format_plan(made))
     results: list[dict[str, Any]] = []
     try:
         if not dry_run:
-            for step, reason in carried_out(reach.deck, made):
-                results.append({**told(step), "done": reason is None, "reason": reason})
+            for step, reason in carry_out(reach.deck, made):
+                results.append({**encode_step(step), "done": reason is None, "reason": reason})
                 if not reach.as_json:
-                    _say(step, reason)
+                    _print_step(step, reason)
     finally:
         if reach.as_json:
-            rest = [told(step) for step in made.steps[len(results) :]]
-            reach.tell({"steps": results + rest, "kept": made.kept, "undeclared": made.undeclared})
+            rest = [encode_step(step) for step in made.steps[len(results) :]]
+            reach.answer_json({"steps": results + rest, "kept": made.kept, "undeclared": made.undeclared})
     if failed := sum(not one["done"] for one in results):
         fail(f"{failed} of {len(made.steps)} steps could not be done", REFUSED)
 
@@ -74,9 +73,9 @@ def apply(
 @asks
 def export(
     reach: Reach,
-    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it there.  \\[stdout]")] = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write to this file.  \\[stdout]")] = None,
 ) -> None:
-    """Write the servers as a file for apply and for serve --config: what tells them apart, and what is no default."""
+    """Write the servers as a file for apply and serve --config. Fields that have their default are left out."""
     there = present(reach.deck.servers())
     if reach.as_json:
         text = json.dumps({"server": [declared.declaration(one) for one in there]}, ensure_ascii=False) + "\n"
@@ -88,15 +87,15 @@ def export(
     try:
         output.expanduser().write_text(text, encoding="utf-8")
     except OSError as error:
-        fail(f"--output {output}: {error.strerror or error}", SENSELESS)
+        fail(f"--output {output}: {error.strerror or error}", INVALID)
 
 
-def _declared(reach: Reach, file: Path) -> list[ServerSpec]:
-    """What the file says. All that is wrong with it is said even if the app cannot be asked for its variants."""
+def _read_specs(reach: Reach, file: Path) -> list[ServerSpec]:
+    """The file's specs. All errors in it are reported even if the app cannot be asked for its variants."""
     try:
         content = sys.stdin.buffer.read() if file == STDIN else file.expanduser().read_bytes()
     except OSError as error:
-        fail(f"{file}: cannot be read: {error.strerror or error}", SENSELESS)
+        fail(f"{file}: cannot be read: {error.strerror or error}", INVALID)
     where = "stdin" if file == STDIN else str(file)
     try:
         try:
@@ -107,12 +106,12 @@ def _declared(reach: Reach, file: Path) -> list[ServerSpec]:
         return declared.read(content, where, variants)
     except Undeclarable as reason:
         for line in reason.errors:
-            complain(line)
-        raise typer.Exit(SENSELESS) from None
+            print_error(line)
+        raise typer.Exit(INVALID) from None
 
 
 def present(servers: Iterable[echodeck.Server]) -> list[Present]:
-    """As the app told; ends the program if it told what nobody here understands."""
+    """The app's answer for the plan; ends the program if the answer is invalid in this version."""
     try:
         return [
             Present(
@@ -125,27 +124,25 @@ def present(servers: Iterable[echodeck.Server]) -> list[Present]:
             for one in servers
         ]
     except (ValidationError, ValueError) as error:
-        fail(
-            f"the app is of another version, and tells of servers what is not known here: {plain(str(error))}", REFUSED
-        )
+        fail(f"the app has another version, and its answer is invalid here: {escape(str(error))}", REFUSED)
 
 
-def carried_out(deck: echodeck.Client, made: Plan) -> Iterator[tuple[Step, str | None]]:
-    """Each step when it is done, or the reason why it is not."""
+def carry_out(deck: echodeck.Client, made: Plan) -> Iterator[tuple[Step, str | None]]:
+    """Yields each step when it is done, with the reason if it failed."""
     course = Course()
     with _bar(len(made.steps)) as bar:
         for step in made.steps:
             reason = course.hindrance(step)
             if reason is None:
                 try:
-                    _do(deck, step)
+                    _apply_step(deck, step)
                 except echodeck.Refused as refused:
-                    if refused.name == "name-taken" and _came_meanwhile(deck, step):
+                    if refused.name == "name-taken" and _exists_as_declared(deck, step):
                         bar()
                         yield step, None
                         continue
                     if refused.name in {"token-required", "read-only"}:
-                        raise  # as all others would be
+                        raise  # the other steps would fail alike
                     reason = refused.detail
             if reason is not None:
                 course.undone[step.key] = reason
@@ -153,15 +150,15 @@ def carried_out(deck: echodeck.Client, made: Plan) -> Iterator[tuple[Step, str |
             yield step, reason
 
 
-def _came_meanwhile(deck: echodeck.Client, step: Step) -> bool:
-    """Whether the very server was made by another program since the plan was made."""
+def _exists_as_declared(deck: echodeck.Client, step: Step) -> bool:
+    """Whether another client has created the same server since the plan was made."""
     if step.spec is None:
         return False
     left = plan.make([step.spec], present([deck.server(step.name)])).steps
     return all(one.kind is not Kind.CHANGE for one in left)
 
 
-def _do(deck: echodeck.Client, step: Step) -> None:
+def _apply_step(deck: echodeck.Client, step: Step) -> None:
     match step.kind:
         case Kind.REMOVE:
             deck.remove(step.name)
@@ -181,36 +178,36 @@ def _bar(steps: int) -> Iterator[Any]:
     if steps < MANY or not out.is_terminal:
         yield lambda: None
         return
-    beside = sys.stderr.isatty()  # errors that go elsewhere must not end up above the bar
+    beside = sys.stderr.isatty()  # errors that are redirected must not appear above the bar
     with Progress(console=out, transient=True, redirect_stderr=beside) as progress:
         task = progress.add_task("", total=steps)
         yield lambda: progress.advance(task)
 
 
-def _say(step: Step, reason: str | None) -> None:
+def _print_step(step: Step, reason: str | None) -> None:
     if reason is None:
         out.print(Text(f"{plan.DONE[step.kind]} {step.name}"))
     else:
-        complain(plain(f"cannot {step.kind} {step.name}: {reason}"))
+        print_error(escape(f"cannot {step.kind} {step.name}: {reason}"))
 
 
-def shown(made: Plan) -> Text:
-    """A plan as a person reads it: a line for each server, and one for each field that changes."""
+def format_plan(made: Plan) -> Text:
+    """A plan for people: one line for each server, and one for each field that changes."""
     text, counts = Text(), Counter[Kind]()
     width = max((len(step.name) for step in made.steps), default=0)
     for steps in made.by_server():
         main = next((step for step in steps if step.kind in {Kind.CREATE, Kind.CHANGE}), steps[0])
         counts[main.kind] += 1
-        text.append(f"{SIGNS[main.kind]} {main.name:{width}}  {plain(_headline(steps))}\n", COLOURS[main.kind])
+        text.append(f"{SIGNS[main.kind]} {main.name:{width}}  {escape(_headline(steps))}\n", COLOURS[main.kind])
         for one in main.differences:
             text.append(f"    {one.field}: {_value(one.before)} -> {_value(one.after)}\n")
     if made.undeclared:
-        text.append(plain(f"Not declared, so left alone (--prune removes): {', '.join(made.undeclared)}\n"))
+        text.append(escape(f"Not declared, so left alone (--prune removes): {', '.join(made.undeclared)}\n"))
     kept = f"{len(made.kept)} already as declared" if made.kept else ""
     if not made.steps:
         return text.append(f"Nothing to do{f': {kept}' if kept else ''}.")
-    told = [f"{counts[kind]} to {kind}" for kind in SIGNS if counts[kind]]
-    return text.append(f"{', '.join(filter(None, [*told, kept]))}.")
+    counted = [f"{counts[kind]} to {kind}" for kind in SIGNS if counts[kind]]
+    return text.append(f"{', '.join(filter(None, [*counted, kept]))}.")
 
 
 def _headline(steps: list[Step]) -> str:
@@ -244,7 +241,7 @@ def _value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def told(step: Step) -> dict[str, Any]:
+def encode_step(step: Step) -> dict[str, Any]:
     """A step as JSON."""
     spec = step.spec.model_dump(mode="json") if step.spec else None
     differences = [{"field": one.field, "before": one.before, "after": one.after} for one in step.differences]

@@ -1,4 +1,4 @@
-"""``echodeck demo`` and ``echodeck visitors``: something to look at."""
+"""``echodeck demo`` and ``echodeck visitors``: an app with servers and traffic."""
 
 from __future__ import annotations
 
@@ -18,59 +18,57 @@ import typer
 
 import echodeck
 from app.console.reach import Reach, asks
-from app.console.tables import plain
+from app.console.tables import escape
 from app.demo.declaration import PORT, as_toml, declaration, taken
 from app.demo.visitors import Report, Visitors
-from app.program.exit_codes import REFUSED, SENSELESS, fail
+from app.program.exit_codes import INVALID, REFUSED, fail
 
 cli = typer.Typer()
 
 SECONDS_TO_END = 10.0
-"""For the app, after which it is killed; it takes less than five."""
+"""For the app to end, which takes less than five; then it is killed."""
 
-Seed = Annotated[int | None, typer.Option(help="Makes their chance the same every time.", show_default=False)]
+Seed = Annotated[int | None, typer.Option(help="The seed of the visitors' random choices.", show_default=False)]
 
 
 @cli.command()
 @asks
 def visitors(
     reach: Reach,
-    host: Annotated[str | None, typer.Option(help="Where the servers are.  [where the app is]")] = None,
+    host: Annotated[str | None, typer.Option(help="The servers' host.  [the app's host]")] = None,
     seed: Seed = None,
 ) -> None:
-    """Visit the servers that run, as people do, until Ctrl+C: chat, dawdle, say boom and quit, reset, half-close.
+    """Visit the running servers until Ctrl+C, as people do: chat, wait, send boom or quit, reset, half-close.
 
-    There are at most 56 at once. When the app goes away they wait for it.
+    There are at most 56 visitors at once. When the app has ended they wait until it runs again.
     """
 
-    def tell(news: Report | str) -> None:
-        told = news.as_dict() if isinstance(news, Report) else {"said": news}
-        typer.echo(json.dumps(told) if reach.as_json else plain(str(news)))
+    def print_report(report: Report | str) -> None:
+        fields = report.as_dict() if isinstance(report, Report) else {"said": report}
+        typer.echo(json.dumps(fields) if reach.as_json else escape(str(report)))
 
     where = host or urlsplit(reach.deck.url).hostname or "127.0.0.1"
-    asyncio.run(_until_told_to_end(Visitors(reach.deck, where, Random(seed), tell).run()))  # noqa: S311  # no secret
+    asyncio.run(_until_signalled(Visitors(reach.deck, where, Random(seed), print_report).run()))  # noqa: S311  # no secret
 
 
 @cli.command()
 def demo(
     port: Annotated[
-        int, typer.Option(min=1024, max=65000, help="The page's; the servers' follow: steps +1 to +7, others from +11.")
+        int, typer.Option(min=1024, max=65000, help="The page's port; the servers': steps +1 to +7, others from +11.")
     ] = PORT,
-    state: Annotated[
-        str, typer.Option(help="The file that remembers what happened; `:memory:` for none.")
-    ] = ":memory:",
+    state: Annotated[str, typer.Option(help="The file that keeps the state; `:memory:` for none.")] = ":memory:",
     seed: Seed = None,
     declare: Annotated[
-        bool, typer.Option("--declare", help="Only print the servers, for `serve --config` or `apply`.")
+        bool, typer.Option("--declare", help="Only print the servers as a file for `serve --config` or `apply`.")
     ] = False,
-    host: Annotated[str, typer.Option(help="Where the servers listen, for --declare.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="The address on which the servers listen, with --declare.")] = "127.0.0.1",
 ) -> None:
-    """Run the app with a server of every variant, and visitors in them, until Ctrl+C."""
+    """Run the app with a server of every variant, and visitors, until Ctrl+C."""
     if declare:
         typer.echo(as_toml(port, host), nl=False)
         return
     if host != "127.0.0.1":
-        fail("--host is for --declare; the demo itself is for this machine only", SENSELESS)
+        fail("--host is for --declare; the demo itself listens on this machine only", INVALID)
     ports = [port, *(one["port"] for one in declaration(port))]
     if held := taken(ports):
         many = len(held) > 1
@@ -85,7 +83,7 @@ def demo(
 
 
 async def _demo(port: int, state: str, ports: list[int], chance: Random) -> int:
-    """What the app ended with, if not for us."""
+    """The app's exit code, or 0 if the demo itself ended it."""
     with tempfile.TemporaryDirectory(prefix="echodeck-") as folder:
         config = Path(folder) / "demo.toml"
         config.write_text(as_toml(port))
@@ -94,11 +92,11 @@ async def _demo(port: int, state: str, ports: list[int], chance: Random) -> int:
             *("--state", state, "--config", str(config), "--json", "--quiet"),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
-            # In a group of its own a Ctrl+C does not reach it: our SIGTERM would be its second signal, which kills.
+            # In a process group of its own Ctrl+C does not reach it: SIGTERM would be its second signal, which kills.
             process_group=0,
         )
         try:
-            await _until_told_to_end(_watch(app, ports, chance))
+            await _until_signalled(_send_visitors(app, ports, chance))
             return app.returncode or 0
         finally:
             if app.returncode is None:
@@ -110,11 +108,11 @@ async def _demo(port: int, state: str, ports: list[int], chance: Random) -> int:
                     await app.wait()
 
 
-async def _watch(app: asyncio.subprocess.Process, ports: list[int], chance: Random) -> None:
-    """Visitors for as long as the app runs."""
+async def _send_visitors(app: asyncio.subprocess.Process, ports: list[int], chance: Random) -> None:
+    """Run visitors for as long as the app runs."""
     assert app.stdout
-    if told := await app.stdout.readline():
-        url = json.loads(told)["url"]
+    if first_line := await app.stdout.readline():
+        url = json.loads(first_line)["url"]
         typer.echo(
             f"Echodeck's page is at {url}\nIts servers listen on ports {ports[1]} to {ports[-1]}, "
             "and visitors are on their way.\nCtrl+C ends it all."
@@ -130,8 +128,8 @@ async def _watch(app: asyncio.subprocess.Process, ports: list[int], chance: Rand
         await app.wait()
 
 
-async def _until_told_to_end(work: Coroutine[Any, Any, None]) -> None:
-    """Do this until it is done, or until a signal ends it."""
+async def _until_signalled(work: Coroutine[Any, Any, None]) -> None:
+    """Run this until it is done, or until a signal cancels it."""
     task = asyncio.create_task(work)
     loop = asyncio.get_running_loop()
     for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -1,4 +1,4 @@
-"""What servers raised, as a log: the newest last."""
+"""``echodeck exceptions``: the exceptions of servers, the newest last."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import typer
 import echodeck
 from app.commands.clients import OfServer
 from app.console import completing
-from app.console.reach import Reach, asks, why
-from app.console.tables import line, plain
-from app.program.exit_codes import SENSELESS, complain, fail
+from app.console.reach import Reach, asks, refusal_text
+from app.console.tables import escape, escape_line
+from app.program.exit_codes import INVALID, fail, print_error
 
 cli = typer.Typer()
 
 LINES_BEFORE = 10
-"""Exceptions that are shown before those to come."""
+"""Exceptions that ``--follow`` prints before the new ones."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
-"""Seconds between two tries to reach an app that went away; each pause is twice the one before."""
+"""Seconds between two attempts to reach an app that has ended; each pause is twice the one before."""
 
 MOST_REMEMBERED = 5000
 
@@ -36,7 +36,7 @@ def exceptions(
             "--type",
             "-t",
             metavar="TYPE",
-            help="Only those of this type, such as ValueError.",
+            help="Only exceptions of this type, such as ValueError.",
             autocompletion=completing.exception_types,
         ),
     ] = None,
@@ -46,7 +46,7 @@ def exceptions(
             "--search",
             "-g",
             metavar="TEXT",
-            help="Only those with this text, in whatever case, in type, message, peer, input or server.",
+            help="Only exceptions with this text in type, message, peer, input or server; case is ignored.",
         ),
     ] = None,
     lines: Annotated[
@@ -55,53 +55,53 @@ def exceptions(
             "--lines", "-n", metavar="N", min=0, help=f"Only the latest N.  \\[all; {LINES_BEFORE} with --follow]"
         ),
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with those that come, until Ctrl+C.")] = False,
-    full: Annotated[bool, typer.Option("--full", help="With traceback, and the bytes that caused it.")] = False,
-    forget: Annotated[bool, typer.Option("--forget", help="Forget them: all, or those of --server.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new ones until Ctrl+C.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="With the traceback and the bytes that caused it.")] = False,
+    forget: Annotated[bool, typer.Option("--forget", help="Forget all exceptions, or those of --server.")] = False,
 ) -> None:
-    """Show what servers raised: the newest last, equal ones of one run together with their number.
+    """Show the exceptions of servers, the newest last. Equal ones of one run are one line with their number.
 
-    Times are local; with --json they are UTC. --follow outlives a restart of the app.
+    Times are local; with --json they are in UTC. --follow goes on after a restart of the app.
     """
     if forget:
         if type or search or follow or lines is not None:
-            fail("--forget goes with --server only", SENSELESS)
+            fail("--forget goes with --server only", INVALID)
         reach.deck.forget_exceptions(server)
         whose = f"of {server} " if server else ""
-        reach.say({"forgotten": server or "all"}, f"the exceptions {whose}are forgotten")
+        reach.answer({"forgotten": server or "all"}, f"the exceptions {whose}are forgotten")
         return
     found = reach.deck.exceptions(server, type=type, q=search)[::-1]
     if lines is None and follow:
         lines = LINES_BEFORE
-    shown = found if lines is None else found[len(found) - min(lines, len(found)) :]
+    selected = found if lines is None else found[len(found) - min(lines, len(found)) :]
     if not follow:
-        reach.say(shown, "\n".join(text(one, full) for one in shown))
-        if not shown:
+        reach.answer(selected, "\n".join(format_exception(one, full) for one in selected))
+        if not selected:
             reach.hint("No exceptions.")
         return
-    for one in shown:
-        reach.say(one, text(one, full))
-    Following(reach, server, type, search, full, found).go_on()
+    for one in selected:
+        reach.answer(one, format_exception(one, full))
+    ExceptionFollower(reach, server, type, search, full, found).run()
 
 
-def text(one: echodeck.Raised, full: bool) -> str:
-    """A line, or with all that is known."""
+def format_exception(one: echodeck.Raised, full: bool) -> str:
+    """One line; ``full``: with peer, input and traceback, too."""
     at = f"{one.at.astimezone():%Y-%m-%d %H:%M:%S}"
     whose = f"{one.server} {one.connection}" if one.connection else one.server
-    said = f"{at} {whose} {one.type}: {one.message}" if one.message else f"{at} {whose} {one.type}"
+    summary = f"{at} {whose} {one.type}: {one.message}" if one.message else f"{at} {whose} {one.type}"
     extra = [*([f"x{one.count}"] if one.count > 1 else []), *(["the server died of it"] if one.fatal else [])]
-    parts = [line(said) + (f" ({', '.join(extra)})" if extra else "")]
+    parts = [escape_line(summary) + (f" ({', '.join(extra)})" if extra else "")]
     if full:
         if one.peer:
-            parts.append(f"  peer {line(one.peer)}")
+            parts.append(f"  peer {escape_line(one.peer)}")
         if one.input is not None:
-            parts.append(f"  input {line(one.input)}")
-        parts += [f"  {plain(row)}" for row in one.traceback.rstrip("\n").split("\n")]
+            parts.append(f"  input {escape_line(one.input)}")
+        parts += [f"  {escape(row)}" for row in one.traceback.rstrip("\n").split("\n")]
     return "\n".join(parts)
 
 
-class Following:
-    """Tells what comes, and nothing twice, whatever the app does meanwhile."""
+class ExceptionFollower:
+    """Prints new exceptions from the feed, each version once, even if the app restarts meanwhile."""
 
     def __init__(
         self,
@@ -119,29 +119,29 @@ class Following:
         self._full = full
         self._known = {one.id: _version(one) for one in known}
 
-    def go_on(self) -> None:
-        """For ever.
+    def run(self) -> None:
+        """Run for ever.
 
         Raises:
-            Refused: the app is there, but no longer takes the token, or no longer knows the server.
+            Refused: the app runs, but refuses the token, or no longer knows the server.
         """
         pause, away = FIRST_PAUSE, False
         while True:
             try:
                 for news in self._reach.deck.events(**self._parameters()):
                     if away:
-                        complain(f"{self._reach.deck.url} answers again")
+                        print_error(f"{self._reach.deck.url} answers again")
                     pause, away = FIRST_PAUSE, False
-                    self._hear(news)
+                    self._handle(news)
                 reason = f"{self._reach.deck.url} has ended"
             except echodeck.Unreachable as error:
                 reason = str(error)
             except echodeck.Refused as refused:
                 if refused.status != 503:
                     raise
-                reason = why(refused)
+                reason = refusal_text(refused)
             if not away:
-                complain(f"{plain(reason)}; trying again")
+                print_error(f"{escape(reason)}; trying again")
             away = True
             time.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
@@ -149,29 +149,29 @@ class Following:
     def _parameters(self) -> dict[str, str]:
         return {"topics": "exceptions", **({"server": self._server} if self._server else {})}
 
-    def _hear(self, news: echodeck.News) -> None:
+    def _handle(self, news: echodeck.News) -> None:
         if news.kind == "snapshot":
-            for told in news.data["exceptions"]:
-                self._consider(echodeck.Raised.model_validate(told))
+            for item in news.data["exceptions"]:
+                self._print_if_new(echodeck.Raised.model_validate(item))
         elif news.kind == "exception":
-            self._consider(echodeck.Raised.model_validate(news.data))
+            self._print_if_new(echodeck.Raised.model_validate(news.data))
 
-    def _consider(self, one: echodeck.Raised) -> None:
+    def _print_if_new(self, one: echodeck.Raised) -> None:
         if self._known.get(one.id) == _version(one):
             return
         self._known[one.id] = _version(one)
         while len(self._known) > MOST_REMEMBERED:
             del self._known[next(iter(self._known))]
         if self._fits(one):
-            self._reach.say(one, text(one, self._full))
+            self._reach.answer(one, format_exception(one, self._full))
 
     def _fits(self, one: echodeck.Raised) -> bool:
-        """As ``GET /exceptions`` would have it with ``type`` and ``q``."""
-        told = (one.type, one.message, one.peer or "", one.input or "b''", one.server)
+        """The same filter as ``type`` and ``q`` of ``GET /exceptions``."""
+        fields = (one.type, one.message, one.peer or "", one.input or "b''", one.server)
         search = (self._search or "").lower()
-        return self._type in (None, one.type) and any(search in part.lower() for part in told)
+        return self._type in (None, one.type) and any(search in part.lower() for part in fields)
 
 
 def _version(one: echodeck.Raised) -> object:
-    """Differs when there is something to tell; ids begin anew in an app that remembers nothing."""
+    """Differs when there is something new to print; ids begin again in an app without a state file."""
     return one.at, one.count, one.fatal

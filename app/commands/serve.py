@@ -9,7 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from app.console.reach import AsJson
-from app.program.exit_codes import SENSELESS
+from app.program.exit_codes import INVALID
 from app.settings import Settings
 
 cli = typer.Typer()
@@ -17,13 +17,11 @@ cli = typer.Typer()
 
 @cli.command("serve")
 def serve_command(
-    host: Annotated[str | None, typer.Option(help="Where the page listens.  [127.0.0.1]")] = None,
+    host: Annotated[str | None, typer.Option(help="The page's address.  [127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="The page's port; 0 picks a free one.  [8000]")] = None,
-    state: Annotated[
-        str | None, typer.Option(help="The file that remembers what should run; `:memory:` for none.")
-    ] = None,
+    state: Annotated[str | None, typer.Option(help="The file that keeps the state; `:memory:` for none.")] = None,
     config: Annotated[
-        Path | None, typer.Option(help="A file (TOML) that declares servers; on SIGHUP it is read again.")
+        Path | None, typer.Option(help="A file (TOML) that declares servers; SIGHUP reads it again.")
     ] = None,
     ports: Annotated[str | None, typer.Option(help="The ports that servers may use.  [1024-65535]")] = None,
     loop: Annotated[str | None, typer.Option(help="The event loop: asyncio or uvloop.  [asyncio]")] = None,
@@ -34,25 +32,25 @@ def serve_command(
     journal_days: Annotated[float | None, typer.Option(help="Days for which both are kept.  [30]")] = None,
     trust_network: Annotated[
         bool | None,
-        typer.Option("--trust-network", help="Everybody who can reach this machine may use the page, without a token."),
+        typer.Option("--trust-network", help="Everybody who reaches this machine may use the page without a token."),
     ] = None,
-    allowed_hosts: Annotated[
-        str | None, typer.Option(help="Further host names by which the page may be called, with commas between.")
-    ] = None,
+    allowed_hosts: Annotated[str | None, typer.Option(help="More host names of the page, separated by commas.")] = None,
     quiet: Annotated[
         bool | None,
-        typer.Option("--quiet", "-q", help="Leave out of the log what servers raise and say; the page has it."),
+        typer.Option(
+            "--quiet", "-q", help="Keep the exceptions and messages of servers out of the log; the page has them."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Start the app and its page. Ctrl+C ends it, a second one at once.
+    """Start the app and its page. Ctrl+C ends the app; a second one ends it at once.
 
-    Each option can be set in the environment too, as ECHODECK_PORT and so on. ECHODECK_TOKEN asks everybody for that
-    token, ECHODECK_VIEWER_TOKEN is one that reads only.
+    Each option can be set in the environment too, as ECHODECK_PORT and so on. With ECHODECK_TOKEN everybody needs this
+    token; ECHODECK_VIEWER_TOKEN is a token that reads only.
     """
     options = {name: value for name, value in locals().items() if value is not None and name != "as_json"}
     settings = _settings(options)
-    from app.program.launch import launch  # all that the app is made of, which no other command should wait for
+    from app.program.launch import launch  # imports the whole app, which is slow; no other command needs it
 
     launch(settings, as_json)
 
@@ -66,4 +64,4 @@ def _settings(options: dict[str, Any]) -> Settings:
             where = f"--{name.replace('_', '-')}" if name in options else f"ECHODECK_{name.upper()}" if name else ""
             message = one["msg"].removeprefix("Value error, ")
             typer.echo(": ".join(filter(None, ("echodeck", where, message))), err=True)
-        raise typer.Exit(SENSELESS) from None
+        raise typer.Exit(INVALID) from None

@@ -1,4 +1,4 @@
-"""Servers: to list, to look at, to stop and to remove."""
+"""``echodeck ls``, ``show``, ``stop``, ``restart`` and ``rm``."""
 
 from __future__ import annotations
 
@@ -33,17 +33,19 @@ def ls(
     reach: Reach,
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME...]", help="Only these.", autocompletion=completing.servers, show_default=False),
+        typer.Argument(
+            metavar="[NAME...]", help="Only these servers.", autocompletion=completing.servers, show_default=False
+        ),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Names only, one a line.")] = False,
 ) -> None:
-    """List the servers. A narrow terminal gets fewer columns, a pipe all of them, a line for each server."""
+    """List the servers, one a line. A narrow terminal gets fewer columns, a pipe all of them."""
     servers = reach.deck.servers() if not names else []
     to_each(names or [], lambda name: servers.append(reach.deck.server(name)))
     if quiet:
-        reach.say([one.name for one in servers], "\n".join(one.name for one in servers))
+        reach.answer([one.name for one in servers], "\n".join(one.name for one in servers))
         return
-    reach.say(servers, server_table(servers))
+    reach.answer(servers, server_table(servers))
     if not servers:
         reach.hint("No servers; `echodeck start asyncio` is one.")
 
@@ -79,7 +81,7 @@ def address(server: echodeck.Server) -> str:
 @cli.command()
 @asks
 def show(reach: Reach, name: Name) -> None:
-    """Show all there is about one server: figures, settings, and why it ended if it did."""
+    """Show one server: its figures and settings, and why it ended last."""
     server = reach.deck.server(name)
     lines: list[tuple[str, str]] = [
         ("variant", f"{server.variant}, on {'the loop' if server.runs_on == 'loop' else 'a thread'}"),
@@ -100,7 +102,7 @@ def show(reach: Reach, name: Name) -> None:
     for field, value in server.spec.items():
         if field not in told:
             lines.append((field.replace("_", " "), {None: "none", True: "yes", False: "no"}.get(value, str(value))))
-    reach.say(server, "\n".join(f"{head:<16} {text}" for head, text in [("name", server.name), *lines]))
+    reach.answer(server, "\n".join(f"{head:<16} {text}" for head, text in [("name", server.name), *lines]))
 
 
 def _counts(counts: echodeck.Counts) -> Iterator[tuple[str, int]]:
@@ -114,14 +116,14 @@ def stop(
     reach: Reach,
     names: Names,
     drain: Annotated[
-        float, typer.Option(metavar="SECONDS", help="What open connections get to end by themselves, up to 3600.")
+        float, typer.Option(metavar="SECONDS", help="The time for open connections to end by themselves, up to 3600.")
     ] = 0,
 ) -> None:
-    """Stop servers; return when nothing of them runs."""
+    """Stop servers. The command returns when they are stopped."""
 
     def do(name: str) -> None:
         server = reach.deck.stop(name, drain)
-        reach.say(server, f"{name} is {server.state}")
+        reach.answer(server, f"{name} is {server.state}")
 
     to_each(names, do, "stopping", long=drain > 0)
 
@@ -129,11 +131,11 @@ def stop(
 @cli.command()
 @asks
 def restart(reach: Reach, names: Names) -> None:
-    """Stop servers and start them again; return once they listen."""
+    """Stop servers and start them again. The command returns when they listen."""
 
     def do(name: str) -> None:
         server = reach.deck.restart(name)
-        reach.say(server, f"{name} listens on {address(server)}")
+        reach.answer(server, f"{name} listens on {address(server)}")
 
     to_each(names, do, "restarting")
 
@@ -141,10 +143,10 @@ def restart(reach: Reach, names: Names) -> None:
 @cli.command()
 @asks
 def rm(reach: Reach, names: Names) -> None:
-    """Stop servers and forget them."""
+    """Stop servers and remove them."""
 
     def do(name: str) -> None:
         reach.deck.remove(name)
-        reach.say({"removed": name}, f"{name} was removed")
+        reach.answer({"removed": name}, f"{name} was removed")
 
     to_each(names, do, "removing")

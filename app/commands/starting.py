@@ -11,7 +11,7 @@ from app.commands.servers import Name, address
 from app.console import completing
 from app.console.reach import Reach, asks
 from app.console.setting_options import NONE, takes_settings, without_those_left_out
-from app.program.exit_codes import SENSELESS, fail
+from app.program.exit_codes import INVALID, fail
 from app.supervising.spec import Limits
 
 cli = typer.Typer()
@@ -41,9 +41,9 @@ def start(
             server = reach.deck.create(variant, **settings)
         except echodeck.Refused as reason:
             if reason.more.get("field") == "variant" and variant in {one.name for one in reach.deck.servers()}:
-                fail(f"{variant} is a server that is there; `echodeck change {variant}` changes it", SENSELESS)
+                fail(f"{variant} is a server that is there; `echodeck change {variant}` changes it", INVALID)
             raise
-    reach.say(server, f"{server.name} listens on {address(server)}")
+    reach.answer(server, f"{server.name} listens on {address(server)}")
 
 
 @cli.command()
@@ -61,7 +61,7 @@ def change(
     """Change a server; what is not given stays. Variant, port and host change only while it is stopped."""
     settings = without_those_left_out({"variant": variant, **given})
     if not settings:
-        fail("nothing to change; `echodeck change --help` has what can be", SENSELESS)
+        fail("nothing to change; `echodeck change --help` has what can be", INVALID)
     server = reach.deck.change(name, **settings)
     new = ", ".join(f"{key.replace('_', '-')} {NONE if value is None else value}" for key, value in settings.items())
-    reach.say(server, f"{server.name} has changed: {new}")
+    reach.answer(server, f"{server.name} has changed: {new}")

@@ -1,7 +1,7 @@
-"""``echodeck term``: a connection to a server, as nc would have it.
+"""``echodeck term``: a connection to a server, like nc.
 
-It goes through the app's bridge, so that it reaches the servers of an app on another machine, with its token, where
-nothing but the page can be reached.
+It uses the app's bridge: with the token it reaches the servers of an app on another machine, even where only the page
+can be reached.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Annotated
 import typer
 
 from app.commands.servers import Name
+from app.console.byte_formats import ByteFormat, HexDump, JsonLines, RawBytes, VisibleText
 from app.console.reach import Reach, asks
-from app.console.showing import Hex, Lines, Shower, Untouched, Visible
 
 cli = typer.Typer()
 
@@ -24,31 +24,33 @@ def term(
     reach: Reach,
     name: Name,
     eof: Annotated[
-        bool, typer.Option("--eof", "-N", help="Send FIN when stdin ends, and go on reading until the server ends.")
+        bool, typer.Option("--eof", "-N", help="When stdin ends, send FIN and read until the server closes.")
     ] = False,
     crlf: Annotated[bool, typer.Option("--crlf", "-C", help="Send each LF as CR LF.")] = False,
     hex: Annotated[  # noqa: A002
-        bool, typer.Option("--hex", "-x", help="Show all bytes as a hex dump: > was sent, < was received.")
+        bool, typer.Option("--hex", "-x", help="Show all bytes as a hex dump: > is sent, < is received.")
     ] = False,
-    raw: Annotated[bool, typer.Option("--raw", help="Let the terminal obey control bytes that come.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not say whether it waits or was accepted.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Do not escape received control bytes on a terminal.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Do not report whether the connection waits or was accepted.")
+    ] = False,
 ) -> None:
-    """Talk to a server, like nc: stdin goes to it, what it sends comes to stdout. Ctrl+C ends it.
+    """Connect to a server, like nc: stdin is sent to it, and its answers are written to stdout. Ctrl+C ends it.
 
-    Bytes are not touched; only on a terminal, control bytes but newline and tab are shown as \\xNN. When stdin ends it
-    goes on reading, as nc does, until the server ends; with --eof the server is told. --json has all that happens, with
-    the bytes in base64.
+    Bytes are not changed; only on a terminal, control bytes except newline and tab are shown as \\xNN. When stdin ends,
+    the command reads on until the server closes, like nc; with --eof the server gets a FIN. --json prints all events,
+    with the bytes in base64.
 
-    It ends with 0 when the server has ended, 1 if the app refuses or the server does not run, 3 if the app went away, 4
-    if there is no such server, 6 if the server was stopped or reset the connection.
+    Exit codes: 0 the server has closed, 1 the app refuses or the server does not run, 3 the app has ended, 4 there is
+    no such server, 6 the server was stopped or reset the connection.
     """
-    shower: Shower
+    byte_format: ByteFormat
     if reach.as_json:
-        shower = Lines()
+        byte_format = JsonLines()
     elif hex:
-        shower = Hex()
+        byte_format = HexDump()
     else:
-        shower = Untouched() if raw or not sys.stdout.isatty() else Visible()
-    from app.console.talking import talk  # with asyncio and WebSockets, which no other command should wait for
+        byte_format = RawBytes() if raw or not sys.stdout.isatty() else VisibleText()
+    from app.console.terminal_client import run_terminal  # slow to load: asyncio and WebSockets
 
-    raise typer.Exit(talk(reach.deck, name, shower, eof=eof, crlf=crlf, quiet=quiet or reach.as_json))
+    raise typer.Exit(run_terminal(reach.deck, name, byte_format, eof=eof, crlf=crlf, quiet=quiet or reach.as_json))

@@ -1,4 +1,4 @@
-"""``echodeck top``: which server has the loop, live."""
+"""``echodeck top``: each server's share of the loop, live."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import echodeck
 from app.commands.clients import Interval
 from app.console.figures import share, size
 from app.console.live import View, keep_looking
-from app.console.reach import Reach, Told, asks
-from app.console.tables import out, show, table
+from app.console.reach import Answer, Reach, asks
+from app.console.tables import out, print_answer, table
 
 cli = typer.Typer()
 
@@ -34,7 +34,7 @@ class Sort(StrEnum):
 
 @dataclass
 class Row:
-    """A server; ``thread`` is its share of one processor if it runs in threads, rates are bytes a second."""
+    """A server; ``thread`` is its share of one processor if it runs in threads; rates are in bytes per second."""
 
     name: str
     state: str
@@ -68,14 +68,14 @@ class Look:
 @asks
 def top(
     reach: Reach,
-    sort: Annotated[Sort, typer.Option(help="What the servers are sorted by, the largest first.")] = Sort.LOOP,
+    sort: Annotated[Sort, typer.Option(help="The order of the servers, the largest first.")] = Sort.LOOP,
     interval: Interval = 1.0,
-    once: Annotated[bool, typer.Option("--once", help="Look twice, print what happened in between, and end.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Measure one interval, print it and end.")] = False,
 ) -> None:
-    """Show live which server has the loop and how late it is, and what each server does. q leaves, s sorts by something
-    else.
+    """Show live the loop's shares and lag, and the traffic of each server. q ends it, s changes the order.
 
-    LOOP is a server's share of the loop, THREAD of one processor, both of the last seconds; IN/s and OUT/s are bytes.
+    LOOP is a server's share of the loop, THREAD its share of one processor, both of the last seconds; IN/s and OUT/s
+    are bytes per second.
     """
     view = Top(sort)
     if not once:
@@ -85,10 +85,10 @@ def top(
     time.sleep(interval)
     found = view.look(reach.deck)
     if reach.as_json:
-        reach.tell(view.told(found))
+        reach.answer_json(view.to_json(found))
     else:
-        for part in view.shown(found):
-            show(part if isinstance(part, Table) else part.plain)
+        for part in view.to_parts(found):
+            print_answer(part if isinstance(part, Table) else part.plain)
 
 
 class Top(View[Look]):
@@ -122,7 +122,7 @@ class Top(View[Look]):
             )
         return Look(datetime.now(UTC), loop, rows)
 
-    def told(self, found: Look) -> Told:
+    def to_json(self, found: Look) -> Answer:
         loop = found.loop
         return {
             "at": found.at.isoformat(),
@@ -146,7 +146,7 @@ class Top(View[Look]):
             ],
         }
 
-    def shown(self, found: Look) -> list[Text | Table]:
+    def to_parts(self, found: Look) -> list[Text | Table]:
         rows = self._sorted(found.rows)
         most = max(1, out.height - 7) if out.is_terminal else len(rows)
         below = f"by {self._sort}" + (f"; {len(rows) - most} more" if len(rows) > most else "")

@@ -1,4 +1,4 @@
-"""The ways of serving that there are, and their code."""
+"""``echodeck variants`` and ``echodeck source``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.syntax import Syntax
 
 from app.console import completing
 from app.console.reach import Reach, asks
-from app.console.tables import out, plain, table
+from app.console.tables import escape, out, table
 
 cli = typer.Typer()
 
@@ -18,11 +18,11 @@ cli = typer.Typer()
 @cli.command()
 @asks
 def variants(reach: Reach) -> None:
-    """List the ways of serving that there are."""
+    """List the variants: the ways in which a server can serve."""
     found = reach.deck.variants()
     rows = ((str(one.step or "-"), one.name, one.runs_on, one.title, one.lesson) for one in found)
     columns = ("STEP", "NAME", "RUNS ON", "TITLE", "LESSON")
-    reach.say(found, table(columns, rows, right=frozenset({"STEP"}), gives_way=("LESSON", "RUNS ON")))
+    reach.answer(found, table(columns, rows, right=frozenset({"STEP"}), gives_way=("LESSON", "RUNS ON")))
 
 
 @cli.command()
@@ -34,11 +34,11 @@ def source(
         typer.Argument(metavar="VARIANT", help="One of `echodeck variants`.", autocompletion=completing.variants),
     ],
 ) -> None:
-    """Print the file of a variant, as it runs."""
+    """Print the source file of a variant."""
     text = reach.deck.source(variant)
     if reach.as_json:
-        reach.tell({"variant": variant, "source": text})
+        reach.answer_json({"variant": variant, "source": text})
     elif out.is_terminal:
-        out.print(Syntax(plain(text), "python", theme="ansi_dark", background_color="default", word_wrap=True))
+        out.print(Syntax(escape(text), "python", theme="ansi_dark", background_color="default", word_wrap=True))
     else:
         sys.stdout.write(text)

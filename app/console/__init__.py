@@ -1,4 +1,4 @@
-"""What commands share in a terminal: reaching the app, tables, live views, bars, bytes as text, completion.
+"""What the commands share: the client of the app, tables, live views, progress bars, byte formats, completion.
 
 Imports: program, supervising, terminals, web.
 Imported by: commands.

@@ -1,7 +1,7 @@
-"""What is looked at again and again: on a terminal in one place, else one after the other.
+"""Live views: redrawn in place on a terminal, otherwise printed one after the other.
 
-The app is asked in a thread of its own. An app whose loop is blocked does not answer for long, and just then the view
-must go on to say so, and to listen to its keys.
+The app is polled in a thread of its own. An app whose loop is blocked does not answer for long; meanwhile the view must
+report that, and must read its keys.
 """
 
 from __future__ import annotations
@@ -26,61 +26,61 @@ from rich.table import Table
 from rich.text import Text
 
 import echodeck
-from app.console.reach import Reach, Told, why
-from app.console.tables import out, plain, show
-from app.program.exit_codes import complain
+from app.console.reach import Answer, Reach, refusal_text
+from app.console.tables import escape, out, print_answer
+from app.program.exit_codes import print_error
 
-GLANCE = 0.1
-"""Seconds between two looks at what came from the app."""
+POLL_INTERVAL = 0.1
+"""Seconds between two checks for an answer of the app."""
 
 LATE = 2.0
-"""Seconds without an answer that are worth saying."""
+"""Seconds without an answer after which that is reported."""
 
 T = TypeVar("T")
 
 
 class View(Generic[T]):
-    """What to ask the app (in a thread), and how that is shown; one that fills the screen is ``whole``."""
+    """A request to the app (made in a thread), and its answer as output; ``whole``: the view fills the screen."""
 
     whole = False
 
     def look(self, deck: echodeck.Client) -> T:
         raise NotImplementedError
 
-    def told(self, found: T) -> Told:
-        """For programs."""
+    def to_json(self, found: T) -> Answer:
+        """The output for programs."""
         raise NotImplementedError
 
-    def shown(self, found: T) -> list[Text | Table]:
-        """For people."""
+    def to_parts(self, found: T) -> list[Text | Table]:
+        """The output for people."""
         raise NotImplementedError
 
     def key(self, pressed: str) -> bool:
-        """Whether that ends it."""
+        """Whether this key ends the view."""
         return "q" in pressed.lower()
 
 
 def keep_looking(reach: Reach, view: View[T], interval: float) -> None:
-    """Until Ctrl+C or a key of the view's; the app may go and come again.
+    """Show the view until Ctrl+C or a key of the view ends it; the app may stop and start again meanwhile.
 
     Raises:
-        Refused, Unreachable: the first look, or any if the app refuses it for good.
+        Refused, Unreachable: the first request failed; Refused also later, unless the status is 503.
     """
     looks = _Looks(reach, view, interval)
     if reach.as_json or not out.is_terminal:
-        _one_after_the_other(reach, view, looks)
+        _print_each(reach, view, looks)
     else:
-        _in_one_place(view, looks)
+        _redraw(view, looks)
 
 
 class _Looks(Generic[T]):
-    """What was found last, and why nothing is found now."""
+    """The latest answer, and the reason why there is none now."""
 
     def __init__(self, reach: Reach, view: View[T], interval: float) -> None:
         self.url = reach.deck.url
         self.found = view.look(reach.deck)
         self.trouble: str | None = None
-        self._news: SimpleQueue[T | Exception] = SimpleQueue()
+        self._answers: SimpleQueue[T | Exception] = SimpleQueue()
         self._answered = time.monotonic()
         self._interval = interval
         threading.Thread(target=self._keep_looking, args=(reach.deck, view), daemon=True).start()
@@ -89,16 +89,16 @@ class _Looks(Generic[T]):
         while True:
             time.sleep(self._interval)
             try:
-                self._news.put(view.look(deck))
-            except Exception as reason:  # for the main thread, if that still listens
-                self._news.put(reason)
+                self._answers.put(view.look(deck))
+            except Exception as reason:  # raised or reported in the main thread
+                self._answers.put(reason)
 
     def take(self, seconds: float) -> bool:
-        """Wait for news; returns whether something was found."""
+        """Wait for an answer; returns whether one was received."""
         with suppress(Empty):
-            news = self._news.get(timeout=seconds) if seconds else self._news.get_nowait()
+            news = self._answers.get(timeout=seconds) if seconds else self._answers.get_nowait()
             if isinstance(news, echodeck.Unreachable) or (isinstance(news, echodeck.Refused) and news.status == 503):
-                self.trouble = why(news) if isinstance(news, echodeck.Refused) else plain(str(news))
+                self.trouble = refusal_text(news) if isinstance(news, echodeck.Refused) else escape(str(news))
             elif isinstance(news, Exception):
                 raise news
             else:
@@ -108,52 +108,52 @@ class _Looks(Generic[T]):
 
     @property
     def note(self) -> str | None:
-        """What is wrong, if something is."""
+        """The present problem, if there is one."""
         late = time.monotonic() - self._answered
         if self.trouble:
             return f"{self.trouble}; trying again"
         return f"no answer for {late:.0f} s" if late > self._interval + LATE else None
 
 
-def _one_after_the_other(reach: Reach, view: View[T], looks: _Looks[T]) -> None:
-    said: str | None = None
+def _print_each(reach: Reach, view: View[T], looks: _Looks[T]) -> None:
+    reported: str | None = None
     fresh = True
     while True:
         if fresh:
             if reach.as_json:
-                reach.tell(view.told(looks.found))
+                reach.answer_json(view.to_json(looks.found))
             else:
-                for part in view.shown(looks.found):
-                    show(part if isinstance(part, Table) else part.plain)
+                for part in view.to_parts(looks.found):
+                    print_answer(part if isinstance(part, Table) else part.plain)
                 typer.echo()
-        if (looks.trouble is None) != (said is None):
-            said = looks.trouble
-            complain(f"{said}; trying again" if said else f"{looks.url} answers again")
+        if (looks.trouble is None) != (reported is None):
+            reported = looks.trouble
+            print_error(f"{reported}; trying again" if reported else f"{looks.url} answers again")
         fresh = looks.take(60.0)
 
 
-def _in_one_place(view: View[T], looks: _Looks[T]) -> None:
+def _redraw(view: View[T], looks: _Looks[T]) -> None:
     with _on_screen(view.whole) as live, _keys() as pressed:
         drawn = 0.0
         while True:
             fresh = looks.take(0.0)
-            key = pressed(GLANCE)
+            key = pressed(POLL_INTERVAL)
             if key and view.key(key):
                 return
             if fresh or key or time.monotonic() - drawn > 1.0:
                 drawn = time.monotonic()
-                live.update(_picture(view, looks), refresh=True)
+                live.update(_render(view, looks), refresh=True)
 
 
-def _picture(view: View[T], looks: _Looks[T]) -> RenderableType:
+def _render(view: View[T], looks: _Looks[T]) -> RenderableType:
     note = looks.note
-    parts: list[Any] = [*([Text(note, style="bold red")] if note else []), *view.shown(looks.found)]
+    parts: list[Any] = [*([Text(note, style="bold red")] if note else []), *view.to_parts(looks.found)]
     return Group(*parts)
 
 
 @contextmanager
 def _on_screen(whole: bool) -> Iterator[Live]:
-    """The terminal is left as it was, whatever ends the program."""
+    """The terminal is restored, whatever ends the program."""
 
     def end(signum: int, _: object) -> None:
         sys.exit(128 + signum)
@@ -171,7 +171,7 @@ def _no_key(seconds: float) -> str:
 
 @contextmanager
 def _keys() -> Iterator[Callable[[float], str]]:
-    """Wait for a key for this many seconds; keys are not shown, and Ctrl+C works."""
+    """Yields a function that waits n seconds for a key. Keys are not echoed, and Ctrl+C works."""
     if not sys.stdin.isatty():
         yield _no_key
         return

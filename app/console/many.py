@@ -1,4 +1,4 @@
-"""One thing done to many: whatever becomes of one, the others have their turn; a bar where it takes long."""
+"""One action for many names: after a failure the others still follow; a progress bar where it takes long."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 import echodeck
-from app.console.reach import code, why
-from app.console.tables import plain
-from app.program.exit_codes import complain
+from app.console.reach import exit_code, refusal_text
+from app.console.tables import escape
+from app.program.exit_codes import print_error
 
 MANY = 3
-"""So many are worth a bar."""
+"""From this number of names on, a bar is shown."""
 
 
-def to_each(names: Sequence[str], do: Callable[[str], None], doing: str = "", long: bool = False) -> None:
-    """Do it to all of them; end the program with the largest code if one failed.
+def to_each(names: Sequence[str], do: Callable[[str], None], label: str = "", long: bool = False) -> None:
+    """Do it for each name; if one failed, end the program with the largest exit code.
 
-    ``doing`` is what the bar says, on stderr and only if that is a terminal; ``long``: one alone is worth it.
+    ``label`` is the text of the bar, on stderr and only if that is a terminal; ``long``: one name has a bar, too.
     """
     bar = Progress(
         SpinnerColumn(),
@@ -32,19 +32,19 @@ def to_each(names: Sequence[str], do: Callable[[str], None], doing: str = "", lo
         console=Console(stderr=True),
         transient=True,
         redirect_stdout=sys.stdout.isatty(),  # else an answer that goes to a pipe would go to the bar's terminal
-        disable=not (doing and sys.stderr.isatty() and (long or len(names) >= MANY)),
+        disable=not (label and sys.stderr.isatty() and (long or len(names) >= MANY)),
     )
     worst = 0
     with bar:
         task = bar.add_task("", total=len(names))
         for name in names:
-            bar.update(task, description=plain(f"{doing} {name}"))
+            bar.update(task, description=escape(f"{label} {name}"))
             try:
                 do(name)
             except echodeck.Refused as reason:
-                said = why(reason)
-                complain(said if len(names) == 1 or plain(name) in said else f"{plain(name)}: {said}")
-                worst = max(worst, code(reason))
+                message = refusal_text(reason)
+                print_error(message if len(names) == 1 or escape(name) in message else f"{escape(name)}: {message}")
+                worst = max(worst, exit_code(reason))
             bar.advance(task)
     if worst:
         raise typer.Exit(worst)

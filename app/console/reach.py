@@ -1,4 +1,4 @@
-"""Where the app is and with which token, for every command that asks it; and how the command ends if it refuses."""
+"""The app's address and token, for every command that is a client of the app; and the exit code after a refusal."""
 
 from __future__ import annotations
 
@@ -19,24 +19,23 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.table import Table
 
 import echodeck
-from app.console.tables import document, plain, show
-from app.program.exit_codes import NOT_ALLOWED, REFUSED, SENSELESS, UNKNOWN, UNREACHABLE, fail
+from app.console.tables import encode_json, escape, print_answer
+from app.program.exit_codes import INVALID, NOT_ALLOWED, REFUSED, UNKNOWN, UNREACHABLE, fail
 
 CONFIG = user_config_path("echodeck") / "config.toml"
 DEFAULT_URL = "http://127.0.0.1:8000"
 
-CODES = {401: NOT_ALLOWED, 403: NOT_ALLOWED, 404: UNKNOWN, 422: SENSELESS}
+EXIT_CODES = {401: NOT_ALLOWED, 403: NOT_ALLOWED, 404: UNKNOWN, 422: INVALID}
 """By HTTP status; every other refusal is REFUSED."""
 
 NOT_BY_TOKEN = frozenset({"port-not-allowed", "host-not-allowed"})
-"""Refusals with 403 that no other token would change."""
+"""Refusals with 403 that do not depend on the token."""
 
-
-Told = BaseModel | Sequence[BaseModel] | Sequence[str] | dict[str, Any]
+Answer = BaseModel | Sequence[BaseModel] | Sequence[str] | dict[str, Any]
 
 
 class Configured(BaseModel):
-    """What the config file may say."""
+    """The fields of the config file."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -45,42 +44,42 @@ class Configured(BaseModel):
 
 
 class Reach:
-    """What a command has in hand: the app, and how to answer."""
+    """What a command is given: the client of the app, and the form of the answer."""
 
     def __init__(self, deck: echodeck.Client, as_json: bool) -> None:
         self.deck = deck
         self.as_json = as_json
 
-    def say(self, told: Told, text: str | Table) -> None:
-        """One JSON document on a line, or what a person reads."""
+    def answer(self, answer: Answer, text: str | Table) -> None:
+        """One JSON document on a line, or the text for a person."""
         if self.as_json:
-            self.tell(told)
+            self.answer_json(answer)
         else:
-            show(text)
+            print_answer(text)
 
-    def tell(self, told: Told) -> None:
+    def answer_json(self, answer: Answer) -> None:
         """One JSON document on a line, at once."""
-        typer.echo(document(told))
+        typer.echo(encode_json(answer))
 
     def hint(self, text: str) -> None:
-        """For a person, beside the answer; programs that read the answer are not bothered."""
+        """A remark for a person, on stderr; left out with ``--json``."""
         if not self.as_json:
-            typer.echo(plain(text), err=True)
+            typer.echo(escape(text), err=True)
 
 
 Url = Annotated[
     str | None,
     typer.Option(
-        envvar="ECHODECK_URL", show_envvar=False, help=f"Where the app is; or ECHODECK_URL.  \\[{DEFAULT_URL}]"
+        envvar="ECHODECK_URL", show_envvar=False, help=f"The app's address; or ECHODECK_URL.  \\[{DEFAULT_URL}]"
     ),
 ]
 Token = Annotated[
     str | None,
     typer.Option(
-        envvar="ECHODECK_TOKEN", show_envvar=False, help="The app's token, if it asks for one; or ECHODECK_TOKEN."
+        envvar="ECHODECK_TOKEN", show_envvar=False, help="The app's token, if it needs one; or ECHODECK_TOKEN."
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, a document a line.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, one document a line.")]
 
 _OPTIONS = [
     inspect.Parameter("url", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Url),
@@ -95,21 +94,21 @@ def asks(command: Callable[..., None]) -> Callable[..., None]:
     _, *own = signature.parameters.values()
 
     @functools.wraps(command)
-    def asking(*, url: str | None, token: str | None, as_json: bool, **given: Any) -> None:
-        if hasattr(sys.stdout, "reconfigure"):  # letters that the terminal has not are no reason to fail
+    def asking(*, url: str | None, token: str | None, as_json: bool, **arguments: Any) -> None:
+        if hasattr(sys.stdout, "reconfigure"):  # a letter that the terminal lacks is no failure
             sys.stdout.reconfigure(errors="backslashreplace")
         try:
-            with reached(url, token) as deck:
-                command(Reach(deck, as_json), **given)
+            with client(url, token) as deck:
+                command(Reach(deck, as_json), **arguments)
             sys.stdout.flush()
         except echodeck.Refused as reason:
-            fail(why(reason), code(reason))
+            fail(refusal_text(reason), exit_code(reason))
         except echodeck.Unreachable as reason:
-            fail(plain(str(reason)), UNREACHABLE)
+            fail(escape(str(reason)), UNREACHABLE)
         except UnicodeError:
-            fail("an argument is not UTF-8", SENSELESS)
+            fail("an argument is not UTF-8", INVALID)
         except OSError as error:
-            _give_up_output(error)
+            _fail_output(error)
 
     asking.__doc__ = "\n\n".join(
         " ".join(part.split()) for part in inspect.cleandoc(command.__doc__ or "").split("\n\n")
@@ -118,34 +117,34 @@ def asks(command: Callable[..., None]) -> Callable[..., None]:
     return asking
 
 
-def reached(url: str | None, token: str | None, patience: float = echodeck.SECONDS_TO_ANSWER) -> echodeck.Client:
-    """The app that is meant, by option, environment or config file. Ends the program if that is invalid."""
+def client(url: str | None, token: str | None, patience: float = echodeck.SECONDS_TO_ANSWER) -> echodeck.Client:
+    """A client of the app that option, environment or config file name. Ends the program if they are invalid."""
     configured = configuration()
-    shown = token or configured.token
-    if shown and not (shown.isascii() and shown.isprintable()):
-        fail("--token has letters that no token has", SENSELESS)
+    given = token or configured.token
+    if given and not (given.isascii() and given.isprintable()):
+        fail("--token has letters that no token has", INVALID)
     where = url or configured.url or DEFAULT_URL
-    no_address = f"--url {plain(where)} is no address of an app; one looks like {DEFAULT_URL}"
+    no_address = f"--url {escape(where)} is no address of an app; one looks like {DEFAULT_URL}"
     try:
         parts = urlsplit(where)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
-            fail(no_address, SENSELESS)
-        return echodeck.Client(where, shown, patience)
+            fail(no_address, INVALID)
+        return echodeck.Client(where, given, patience)
     except (httpx.InvalidURL, ValueError):
-        fail(no_address, SENSELESS)
+        fail(no_address, INVALID)
 
 
-def code(reason: echodeck.Refused) -> int:
-    """With which the program ends."""
-    return REFUSED if reason.name in NOT_BY_TOKEN else CODES.get(reason.status, REFUSED)
+def exit_code(reason: echodeck.Refused) -> int:
+    """The exit code after a refusal."""
+    return REFUSED if reason.name in NOT_BY_TOKEN else EXIT_CODES.get(reason.status, REFUSED)
 
 
-def why(reason: echodeck.Refused) -> str:
+def refusal_text(reason: echodeck.Refused) -> str:
     if reason.name == "token-required":
         if reason.more.get("token_given"):
             return "that is not the app's token (--token, ECHODECK_TOKEN or the config file)"
         return "the app asks for its token: --token, or ECHODECK_TOKEN"
-    return plain(reason.detail)
+    return escape(reason.detail)
 
 
 def configuration() -> Configured:
@@ -155,13 +154,13 @@ def configuration() -> Configured:
         return Configured()
     except ValidationError as reason:
         wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in reason.errors())
-        fail(f"{CONFIG} cannot be used: {wrong}", SENSELESS)
+        fail(f"{CONFIG} cannot be used: {wrong}", INVALID)
     except (OSError, ValueError) as reason:
-        fail(f"{CONFIG} cannot be used: {reason}", SENSELESS)
+        fail(f"{CONFIG} cannot be used: {reason}", INVALID)
 
 
-def _give_up_output(error: OSError) -> NoReturn:
-    """The reader has enough, as with ``| head``; or the output cannot be written."""
+def _fail_output(error: OSError) -> NoReturn:
+    """The reader has closed the pipe, as ``| head`` does; or the output cannot be written."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what is still in a buffer
     if error.errno == errno.EPIPE:
         raise typer.Exit from None

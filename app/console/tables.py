@@ -1,4 +1,4 @@
-"""What a person reads in a terminal. What clients of servers sent may be in it, so no control byte goes out as one."""
+"""Text, tables and JSON on stdout. They may contain bytes that clients sent, so control characters are escaped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 WIDE = 1_000_000
-"""Columns of a table that goes to a file or another program, so that nothing is left out or folded there."""
+"""Width of a table that goes to a file or another program: no column is left out, and no line is folded."""
 
 GAP = 2
 
@@ -25,26 +25,26 @@ def width() -> int:
     return out.width if out.is_terminal else WIDE
 
 
-def plain(text: str) -> str:
-    """The text with control characters as Python writes them; lines stay lines."""
+def escape(text: str) -> str:
+    """The text with control characters as Python escapes; newlines are kept."""
     return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
 
 
-def line(text: str) -> str:
-    """The same, on one line."""
-    return plain(text).replace("\n", "\\n")
+def escape_line(text: str) -> str:
+    """The same, with newlines escaped."""
+    return escape(text).replace("\n", "\\n")
 
 
-def document(told: Any) -> str:
-    """JSON on one line, in the user's own letters, with what is no letter escaped."""
-    text = json.dumps(_dumped(told), ensure_ascii=False)
+def encode_json(value: Any) -> str:
+    """JSON on one line: printable characters as they are, all others escaped."""
+    text = json.dumps(_plain_data(value), ensure_ascii=False)
     return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
-def _dumped(told: Any) -> Any:
-    if isinstance(told, BaseModel):
-        return told.model_dump(mode="json")
-    return [_dumped(one) for one in told] if isinstance(told, list | tuple) else told
+def _plain_data(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    return [_plain_data(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def table(
@@ -54,38 +54,38 @@ def table(
     gives_way: Sequence[str] = (),
     room: int | None = None,
 ) -> Table:
-    """Columns in ``right`` hold figures. Where the terminal is too narrow for all, those in ``gives_way`` are left out,
-    the first one first; what is still too long is for the terminal to wrap, so that a name can always be copied."""
+    """Columns in ``right`` hold figures. On a narrow terminal, columns in ``gives_way`` are left out, the first one
+    first. The terminal wraps a line that is still too long, so that a name can always be copied."""
     room = width() if room is None else room
-    cells = [[line(cell) for cell in row] for row in rows]
-    wide = {
+    cells = [[escape_line(cell) for cell in row] for row in rows]
+    widths = {
         column: max(cell_len(text) for text in (column, *(row[number] for row in cells)))
         for number, column in enumerate(columns)
     }
     for column in gives_way:
-        if sum(wide.values()) + GAP * (len(wide) - 1) > room:
-            wide.pop(column, None)
+        if sum(widths.values()) + GAP * (len(widths) - 1) > room:
+            widths.pop(column, None)
     made = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
-    last = list(wide)[-1]
-    for column, cells_wide in wide.items():
+    last = list(widths)[-1]
+    for column, cell_width in widths.items():
         figures = column in right
         made.add_column(
             column,
             justify="right" if figures else "left",
             no_wrap=True,
-            min_width=cells_wide if figures or column != last else None,
+            min_width=cell_width if figures or column != last else None,
         )
-    shown = [number for number, column in enumerate(columns) if column in wide]
+    kept = [number for number, column in enumerate(columns) if column in widths]
     for row in cells:
-        made.add_row(*(Text(row[number]) for number in shown))
+        made.add_row(*(Text(row[number]) for number in kept))
     return made
 
 
-def show(text: str | Table) -> None:
-    """On stdout; no text is no line."""
+def print_answer(text: str | Table) -> None:
+    """Print on stdout; an empty text prints no line."""
     if isinstance(text, str):
         if text:
-            sys.stdout.write(f"{plain(text)}\n")
+            sys.stdout.write(f"{escape(text)}\n")
             sys.stdout.flush()
         return
     console = Console(highlight=False, markup=False, emoji=False, width=WIDE)

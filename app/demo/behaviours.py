@@ -1,6 +1,6 @@
-"""How people behave at a server: each behaviour is one visit, from the first word to the way out.
+"""How people use a server: each behaviour is one visit, from the first byte to the close.
 
-None of them counts on an answer: there are servers that say nothing, and servers that have not let this visitor in yet.
+None of them relies on an answer: some servers send nothing, and others have not accepted this visitor yet.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from contextlib import suppress
 from random import Random
 
 MOST_AT_ONCE = 65536
-"""Bytes that are taken of an answer in one go."""
+"""Bytes of an answer in one read."""
 
 PATIENCE = 60.0
-"""Seconds that a visitor waits for the whole answer."""
+"""Seconds that a visitor waits for the end of the answer."""
 
 TALK = (
     "hello",
@@ -33,9 +33,9 @@ Behaviour = Callable[["Guest"], Awaitable[None]]
 
 
 class Guest:
-    """A visitor that is connected to a server, and the chance that decides what comes next. Times in seconds.
+    """A connected visitor, with its source of random numbers. Times in seconds.
 
-    Every method raises OSError when the server hung up.
+    Every method raises OSError when the server has hung up.
     """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, chance: Random) -> None:
@@ -46,18 +46,18 @@ class Guest:
     async def think(self, least: float, most: float) -> None:
         await asyncio.sleep(self.chance.uniform(least, most))
 
-    async def say(self, text: str) -> None:
+    async def send(self, text: str) -> None:
         self._writer.write(text.encode())
         await self._writer.drain()
 
     async def chat(self, least: int, most: int) -> None:
-        """So many lines, with a look at what comes back."""
+        """Send between ``least`` and ``most`` lines, and read after each of them."""
         for _ in range(self.chance.randint(least, most)):
-            await self.say(f"{self.chance.choice(TALK)}\n")
-            await self.listen(self.chance.uniform(0.3, 2.0))
+            await self.send(f"{self.chance.choice(TALK)}\n")
+            await self.receive(self.chance.uniform(0.3, 2.0))
 
-    async def listen(self, seconds: float) -> None:
-        """Take what comes within this time.
+    async def receive(self, seconds: float) -> None:
+        """Read and discard for this time.
 
         Raises:
             ConnectionError: the server hung up.
@@ -68,22 +68,22 @@ class Guest:
                     pass
                 raise ConnectionResetError("the server hung up")
 
-    async def hear_out(self, seconds: float = PATIENCE) -> None:
-        """Take what comes until the server hangs up."""
+    async def receive_all(self, seconds: float = PATIENCE) -> None:
+        """Read and discard until the server hangs up."""
         with suppress(OSError):
-            await self.listen(seconds)
+            await self.receive(seconds)
 
-    def end(self) -> None:
-        """Say that nothing more comes, and go on listening (FIN)."""
+    def send_eof(self) -> None:
+        """Half-close (FIN): send nothing more; reading goes on."""
         self._writer.write_eof()
 
-    def vanish(self) -> None:
-        """As a crashed program or a pulled plug does (RST): with no time to linger, close(2) throws all away."""
+    def reset(self) -> None:
+        """Close with RST, as a crashed program does: with SO_LINGER of 0 s, close(2) discards unsent data."""
         raw: socket.socket = self._writer.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 
-    def leave(self) -> None:
+    def abort(self) -> None:
         self._writer.transport.abort()
 
 
@@ -92,46 +92,46 @@ async def chatty(guest: Guest) -> None:
 
 
 async def slow(guest: Guest) -> None:
-    """Types a key at a time."""
+    """Sends one character at a time."""
     for _ in range(guest.chance.randint(1, 3)):
         for key in f"{guest.chance.choice(TALK)}\n":
-            await guest.say(key)
+            await guest.send(key)
             await guest.think(0.1, 0.4)
-    await guest.listen(1)
+    await guest.receive(1)
 
 
 async def silent(guest: Guest) -> None:
-    await guest.listen(guest.chance.uniform(8, 20))
+    await guest.receive(guest.chance.uniform(8, 20))
 
 
 async def boom(guest: Guest) -> None:
     await guest.chat(1, 3)
-    await guest.say("boom\n")
-    await guest.listen(3)
+    await guest.send("boom\n")
+    await guest.receive(3)
 
 
 async def leave_with_quit(guest: Guest) -> None:
     await guest.chat(2, 6)
-    await guest.say("quit\n")
-    await guest.listen(guest.chance.uniform(1, 3))
+    await guest.send("quit\n")
+    await guest.receive(guest.chance.uniform(1, 3))
 
 
 async def wait_for_quit(guest: Guest) -> None:
-    """Stays, in the queue if need be, until everything came back."""
+    """Waits, in the accept queue too, until everything is echoed."""
     await guest.chat(3, 8)
-    await guest.say("quit\n")
-    await guest.hear_out()
+    await guest.send("quit\n")
+    await guest.receive_all()
 
 
 async def reset(guest: Guest) -> None:
     await guest.chat(1, 4)
-    guest.vanish()
+    guest.reset()
 
 
 async def half_close(guest: Guest) -> None:
     await guest.chat(1, 4)
-    guest.end()
-    await guest.hear_out()
+    guest.send_eof()
+    await guest.receive_all()
 
 
 NAMES: dict[Behaviour, str] = {
@@ -153,6 +153,6 @@ _WEIGHTS: dict[str, dict[Behaviour, int]] = {
 
 
 def pick(clients: str, chance: Random) -> Behaviour:
-    """A behaviour that suits a server's ``clients`` (``servers.Wire``)."""
+    """A behaviour that suits the ``clients`` of a server's wire (``servers.Wire``)."""
     weights = _WEIGHTS.get(clients, _WEIGHTS["all at once"])
     return chance.choices(list(weights), list(weights.values()))[0]

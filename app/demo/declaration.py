@@ -1,4 +1,4 @@
-"""What the demo shows: every variant that there is, each on a port that tells which it is."""
+"""The demo's servers: every variant, each on a fixed port."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import tomli_w
 from servers import discover
 
 PORT = 8000
-"""The page's. Step n of the tutorial is n after it, and what goes beyond the tutorial from 11 after it on."""
+"""The page's port. Step n of the tutorial has this port + n; the other variants have + 11 and higher."""
 
 BEYOND = {"threads": 11, "asyncio-streams": 12, "asyncio-tuned": 13}
-"""Given by name, so that a new variant moves none of them; it comes after the last."""
+"""By name, so that a new variant moves none of them; it gets the port after the last."""
 
 
 def declaration(first: int = PORT, host: str = "127.0.0.1") -> list[dict[str, Any]]:
@@ -38,7 +38,7 @@ def as_toml(first: int = PORT, host: str = "127.0.0.1") -> str:
 
 
 def taken(ports: Iterable[int], host: str = "127.0.0.1") -> list[int]:
-    """Those on which something listens already."""
+    """The ports that are taken already."""
     found = []
     for port in ports:
         with socket.socket() as trial:

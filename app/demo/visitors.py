@@ -1,7 +1,7 @@
-"""Visitors of the servers that run, so that there is something to see: how many go where, and when.
+"""Visitors of the running servers: how many connect to which server, and when.
 
-They ask REST which servers there are, every few seconds again, and are not too many in all, whatever there is. When the
-app goes away they wait for it. Times in seconds.
+The list of servers comes from REST, every ``LOOK_EVERY``; the number of visitors is bounded for any number of servers.
+When the app has ended they wait until it runs again. Times in seconds.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from app.loop.worker import Worker
 from app.supervising.lifecycle import FINAL
 
 MOST = 56
-"""Visitors at once, in all."""
+"""Visitors at once, at all servers together."""
 
 AT_ONE_SERVER = {"all at once": 5, "one at a time": 4, "one in all": 1}
 
 LOOK_EVERY = 3.0
-TELL_EVERY = 15.0
+REPORT_EVERY = 15.0
 ARRIVING = (0.0, 3.0)
 BETWEEN_VISITS = (0.3, 3.0)
 BETWEEN_CLOSED_DOORS = (2.0, 5.0)
@@ -33,8 +33,8 @@ LONGEST_VISIT = 120.0
 
 FIRST_OF_ALL = (3.0, 8.0)
 BETWEEN_FIRSTS = (65.0, 110.0)
-"""A server that ends after one client is restarted by policy, which is forgiving once a run lasted for a minute
-(``app.supervising.lifecycle.Backoff``): earlier visits would make it wait longer and longer, and at last give up."""
+"""A server that ends after one client is restarted by policy. The backoff is reset after a run of a minute
+(``app.supervising.backoff``): earlier visits would make the pauses longer, until the policy gives up."""
 
 
 class Place(NamedTuple):
@@ -46,7 +46,7 @@ class Place(NamedTuple):
 
 
 def crowd(places: Iterable[Place]) -> dict[Place, int]:
-    """How many go where: not more than ``MOST`` in all, wherever that leaves nobody."""
+    """Visitors for each server: at most ``MOST`` together, even if some servers get none."""
     visited = list(places)[:MOST]
     share = MOST // max(1, len(visited))
     return {place: min(share, AT_ONE_SERVER[place.clients]) for place in visited}
@@ -54,7 +54,7 @@ def crowd(places: Iterable[Place]) -> dict[Place, int]:
 
 @dataclass
 class Report:
-    """What there was so far."""
+    """The visits until now."""
 
     inside: int = 0
     servers: int = 0
@@ -69,39 +69,44 @@ class Report:
 
 
 class Visitors:
-    """``host`` is where the servers of ``deck`` are; ``tell`` gets a report or a sentence now and then."""
+    """``host`` is the address of the servers of ``deck``; ``on_report`` gets a report every ``REPORT_EVERY``, and a
+    sentence when the app has ended or is back."""
 
     def __init__(
-        self, deck: echodeck.Client, host: str, chance: Random, tell: Callable[[Report | str], None] = lambda _: None
+        self,
+        deck: echodeck.Client,
+        host: str,
+        chance: Random,
+        on_report: Callable[[Report | str], None] = lambda _: None,
     ) -> None:
         self._deck = deck
         self._host = host
         self._chance = chance
-        self._tell = tell
+        self._on_report = on_report
         self._regulars: dict[Place, list[asyncio.Task[None]]] = {}
         self._away = False
         self.report = Report()
 
     async def run(self) -> None:
-        """Visit until cancelled; all visitors have left by then.
+        """Visit until cancelled; then all visitors are cancelled, too.
 
         Raises:
-            echodeck.Refused: the app does not let them ask: the token is wrong.
+            echodeck.Refused: the token is wrong.
         """
-        telling = asyncio.create_task(self._keep_telling())
+        reporting = asyncio.create_task(self._keep_reporting())
         try:
             while True:
                 await self._look()
                 await asyncio.sleep(LOOK_EVERY)
         finally:
-            telling.cancel()
+            reporting.cancel()
             self._send_away(list(self._regulars))
 
-    async def _keep_telling(self) -> None:
+    async def _keep_reporting(self) -> None:
         while True:
-            await asyncio.sleep(TELL_EVERY)
+            await asyncio.sleep(REPORT_EVERY)
             if not self._away:
-                self._tell(self.report)
+                self._on_report(self.report)
 
     async def _look(self) -> None:
         try:
@@ -115,7 +120,7 @@ class Visitors:
         else:
             if self._away:
                 self._away = False
-                self._tell("the app is there")
+                self._on_report("the app is there")
         self._send_away([place for place in self._regulars if place not in places])
         for place, count in places.items():
             if place not in self._regulars:
@@ -125,14 +130,14 @@ class Visitors:
     def _nowhere(self, reason: str) -> dict[Place, int]:
         if not self._away:
             self._away = True
-            self._tell(f"waiting for the app: {reason}")
+            self._on_report(f"waiting for the app: {reason}")
         return {}
 
     async def _places(self) -> dict[Place, int]:
-        """Where to go, and how many."""
-        asking = Worker("visitors' look", lambda: (self._deck.variants(), self._deck.servers()))
-        asking.start()
-        variants, servers = await asking.ended
+        """The servers to visit, and the number of visitors for each."""
+        worker = Worker("visitors' look", lambda: (self._deck.variants(), self._deck.servers()))
+        worker.start()
+        variants, servers = await worker.ended
         clients = {one.name: one.clients for one in variants}
         return crowd(
             Place(one.name, one.port, clients.get(one.variant, "all at once"))
@@ -146,7 +151,7 @@ class Visitors:
                 task.cancel()
 
     async def _regular(self, place: Place) -> None:
-        """One after another, for as long as this server is visited."""
+        """One visit after another, until cancelled."""
         only = place.clients == "one in all"
         await self._pause(FIRST_OF_ALL if only else ARRIVING)
         while True:
@@ -160,7 +165,7 @@ class Visitors:
         await asyncio.sleep(self._chance.uniform(*between))
 
     async def _visit(self, place: Place) -> bool:
-        """Whether there was a server."""
+        """Whether the connection was made."""
         try:
             async with asyncio.timeout(SECONDS_TO_CONNECT):
                 reader, writer = await asyncio.open_connection(self._host, place.port)
@@ -172,10 +177,10 @@ class Visitors:
         try:
             async with asyncio.timeout(LONGEST_VISIT):
                 await behaviour(guest)
-        except OSError:  # hung up on, as by a server that stops
+        except OSError:  # the server hung up, for example because it stops
             pass
         finally:
-            guest.leave()
+            guest.abort()
             self.report.inside -= 1
             self.report.visits[NAMES[behaviour]] += 1
         return True

@@ -1,4 +1,4 @@
-"""The app, put together."""
+"""The app, assembled from its parts."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         summary="A supervisor for TCP echo servers.",
         version=__version__,
         lifespan=lifespan,
-        docs_url=None,  # ours, which loads nothing from elsewhere
+        docs_url=None,  # replaced by our own page, which loads nothing from other hosts
         redoc_url=None,
     )
     app.state.supervisor = supervisor
@@ -71,7 +71,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.rules = rules = Rules(settings, frozenset({socket.gethostname().lower()}))
     routers = [module.router for module in _ROUTED]
     problems.install(app, routers, pages.problem_page)
-    app.include_router(terminal.router)  # first: hundreds may be opened at once, and routes are tried in turn
+    app.include_router(terminal.router)  # first: hundreds may open at once, and routes are tried in order
     for router in routers:
         app.include_router(router, dependencies=[] if router is pages.router else [Depends(problems.known_parameters)])
     app.add_api_websocket_route("/{path:path}", problems.nowhere)

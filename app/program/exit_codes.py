@@ -1,6 +1,6 @@
-"""How the program ends, for scripts: 0 done, and these. Ctrl+C ends it with 130.
+"""The exit codes of the program: 0 for success, and these. After Ctrl+C it is 130.
 
-A command with several names goes on after one failed, and ends with the largest code that one had.
+A command with several names goes on after a failure, and ends with the largest code.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import NoReturn
 import typer
 
 REFUSED = 1
-"""The app said no, or it cannot run."""
-SENSELESS = 2
+"""The app refused, or it cannot run."""
+INVALID = 2
 """The command, a setting or a file is invalid."""
 UNREACHABLE = 3
-"""Nothing answers where the app should be, or it went away."""
+"""Nothing answers at the app's address, or the app has ended."""
 UNKNOWN = 4
 """There is no such server, connection or variant."""
 NOT_ALLOWED = 5
@@ -24,9 +24,9 @@ CUT_OFF = 6
 
 
 def fail(message: str, code: int) -> NoReturn:
-    complain(message)
+    print_error(message)
     raise typer.Exit(code)
 
 
-def complain(message: str) -> None:
+def print_error(message: str) -> None:
     typer.echo(f"echodeck: {message}", err=True)

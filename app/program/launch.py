@@ -1,4 +1,4 @@
-"""The app as this process: its log, its loop, and what is said when it cannot be."""
+"""The app as this process: its log, its loop, and its errors at the start."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from app.declaring.declared import Undeclarable
 from app.history.store import StateUnusable
 from app.loop.ownership import is_news, is_the_apps
 from app.program.app import create_app
-from app.program.exit_codes import REFUSED, SENSELESS, fail
+from app.program.exit_codes import INVALID, REFUSED, fail
 from app.program.serving import CannotServe, run_to_the_end, serve
 from app.settings import Settings
 from app.web.security import is_loopback
 
 
 def launch(settings: Settings, as_json: bool) -> None:
-    """Serve until a signal comes; what is said on stdout is for people, or one line of JSON."""
+    """Serve until a signal arrives; stdout gets a text for people, or one line of JSON."""
     if not is_loopback(settings.host) and not settings.beyond_loopback:
         fail(
-            f"--host {settings.host} can be reached from outside. Set a token in ECHODECK_TOKEN, or say "
+            f"--host {settings.host} can be reached from outside. Set a token in ECHODECK_TOKEN, or use "
             "--trust-network if everybody who can reach this machine may start and stop servers on it.",
-            SENSELESS,
+            INVALID,
         )
     app = create_app(settings)
     try:
@@ -35,7 +35,7 @@ def launch(settings: Settings, as_json: bool) -> None:
     except Undeclarable as reason:
         for line in reason.errors:
             typer.echo(f"echodeck: {line}", err=True)
-        raise typer.Exit(SENSELESS) from None
+        raise typer.Exit(INVALID) from None
     logging.config.dictConfig(LOGGING)
     if settings.quiet:
         for handler in logging.getLogger().handlers:
@@ -43,9 +43,9 @@ def launch(settings: Settings, as_json: bool) -> None:
     with asyncio.Runner(loop_factory=_loop_factory(settings.loop)) as runner:
         try:
             left = run_to_the_end(
-                runner.get_loop(), serve(app, settings, lambda url: _announce(url, settings, as_json))
+                runner.get_loop(), serve(app, settings, lambda url: _print_address(url, settings, as_json))
             )
-            if left:  # closing the loop would wait for them for ever
+            if left:  # to close the loop would wait for them for ever
                 logging.getLogger("echodeck").error("ends without waiting for %s", ", ".join(left))
                 logging.shutdown()
                 os._exit(0)
@@ -77,7 +77,7 @@ def _loop_factory(name: str) -> Any:
     return None
 
 
-def _announce(url: str, settings: Settings, as_json: bool) -> None:
+def _print_address(url: str, settings: Settings, as_json: bool) -> None:
     path = settings.state_path
     if as_json:
         typer.echo(json.dumps({"url": url, "state": str(path) if path else None}))

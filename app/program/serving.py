@@ -1,4 +1,4 @@
-"""The app as a process: its sockets, its signals, its end."""
+"""The app's listening sockets, its signals and its orderly end."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ log = logging.getLogger("echodeck")
 
 BACKLOG = 2048
 ACCEPTED_IN_ONE_GO = 4
-"""Connections that asyncio takes before any of them gets its protocol, which may find that it is one too many."""
+"""Connections that asyncio accepts before any of them gets its protocol, which may close it if there are too many."""
 
 SECONDS_TO_STOP_SERVERS = 3.0
 SECONDS_TO_FINISH_ANSWERS = 1
 
 
 class CannotServe(Exception):
-    """The page cannot listen; says where and why."""
+    """The page cannot listen; the message has the address and the reason."""
 
 
 class Process(uvicorn.Server):
-    """Ends in an order that can be watched: servers first, while readiness says 503, then the page.
+    """The end has an order that can be watched: servers first, while ``/readyz`` answers 503, then the page.
 
-    The first SIGINT or SIGTERM begins that; a second one ends the process on the spot.
+    The first SIGINT or SIGTERM begins it; a second one ends the process at once.
     """
 
     def __init__(self, config: uvicorn.Config, supervisor: Supervisor) -> None:
@@ -56,22 +56,22 @@ class Process(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        for sock in sockets or ():  # asyncio takes one number for how many it accepts and for how many may wait
+        for sock in sockets or ():  # asyncio has one parameter for both the accepts in one go and the backlog
             sock.listen(BACKLOG)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._signals += 1
         if self._signals > 1:
             os._exit(128 + sig)
-        # The handler runs in the midst of whatever the loop is doing: in that context the task would belong to the
-        # server whose turn it is, and be cancelled with it.
-        self._loop.call_soon_threadsafe(self._begin_end, context=contextvars.Context())
+        # The handler interrupts a callback of the loop: in that callback's context the task would belong to its server,
+        # and be cancelled with the server.
+        self._loop.call_soon_threadsafe(self._begin_shutdown, context=contextvars.Context())
 
-    def _begin_end(self) -> None:
+    def _begin_shutdown(self) -> None:
         log.info("stopping the servers; once more ends at once")
-        self._ending = self._loop.create_task(self._end(), name="end")
+        self._ending = self._loop.create_task(self._shut_down(), name="end")
 
-    async def _end(self) -> None:
+    async def _shut_down(self) -> None:
         try:
             await asyncio.wait_for(self._supervisor.stop_all(), SECONDS_TO_STOP_SERVERS)
         except TimeoutError:
@@ -83,10 +83,10 @@ class Process(uvicorn.Server):
 
 
 def run_to_the_end(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
-    """Run the loop until this is done, even if a task of a server's calls ``exit`` meanwhile.
+    """Run the loop until this is done, even if a task of a server calls ``exit`` meanwhile.
 
-    The loop lets SystemExit and KeyboardInterrupt out, whatever task they come from; the task has them too, and they
-    are its server's. A KeyboardInterrupt while Python's own handler is in place is a user's Ctrl+C.
+    SystemExit and KeyboardInterrupt of any task leave the loop. The task keeps them, too, so that they are reported as
+    its server's. A KeyboardInterrupt while Python's own handler is installed is a user's Ctrl+C.
     """
     asyncio.set_event_loop(loop)
     task = loop.create_task(work)
@@ -102,7 +102,7 @@ def run_to_the_end(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]
 
 
 def _own_part(traceback: TracebackType | None) -> TracebackType | None:
-    """Without the loop's frames, which hold the task: in that circle nobody would learn soon that it is forgotten."""
+    """Without the loop's frames, which hold the task: that cycle would delay the report of the forgotten task."""
     while traceback and traceback.tb_frame.f_globals.get("__name__", "").startswith(("asyncio.", __name__)):
         traceback = traceback.tb_next
     return traceback
@@ -112,9 +112,9 @@ _PYTHONS_OWN = (signal.default_int_handler, signal.SIG_DFL)
 
 
 def spare_the_loop() -> None:
-    """Have Python look for garbage among all objects seldom: with 10,000 connections, a look stops the loop for 0.2 s.
+    """Make full garbage collections rare: with 10,000 connections, one stops the loop for 0.2 s.
 
-    What ends here is freed by its count of references; what was made at the start stays anyway.
+    Objects here are freed by their reference count; those from the start are kept anyway.
     """
     gc.collect()
     gc.freeze()
@@ -122,13 +122,13 @@ def spare_the_loop() -> None:
 
 
 async def serve(app: FastAPI, settings: Settings, announce: Callable[[str], None]) -> list[str]:
-    """Serve until a signal comes that ends it. ``announce`` gets the page's address once it can be called.
+    """Serve until a signal ends it. ``announce`` gets the page's address when the page can be reached.
 
     Returns the names of tasks that do not end.
 
     Raises:
-        CannotServe: the page's address cannot be had.
-        StateUnusable, OSError: the state file cannot be had.
+        CannotServe: the page cannot listen on its address.
+        StateUnusable, OSError: the state file cannot be used.
     """
     descriptors.raise_limit()
     supervisor: Supervisor = app.state.supervisor
@@ -171,7 +171,7 @@ def open_sockets(host: str, port: int) -> list[socket.socket]:
     """One listening socket for each address of the host; with port 0 all on one port that the kernel picks.
 
     Raises:
-        CannotServe: the host does not resolve, or an address is taken or not ours.
+        CannotServe: the host does not resolve, or an address is taken or not of this machine.
     """
     sockets: list[socket.socket] = []
     try:
@@ -180,7 +180,7 @@ def open_sockets(host: str, port: int) -> list[socket.socket]:
             for family, _, _, _, address in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
         )
         for family, address in sorted(found):
-            # The protocol is named because asyncio turns Nagle's algorithm off only where it reads TCP: otherwise an
+            # The protocol is named because asyncio turns Nagle's algorithm off only if it is IPPROTO_TCP: otherwise an
             # answer written in two pieces waits 40 ms for a delayed ACK.
             sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             sockets.append(sock)

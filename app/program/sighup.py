@@ -1,8 +1,8 @@
-"""SIGHUP: the configuration is to be read again, or the terminal that the app was started in was closed.
+"""SIGHUP: a request to read the configuration again, or the app's terminal was closed.
 
-Daemons take it for the former, and it ends every other program. Which one it was shows on the terminal itself: one that
-was closed is no terminal any more for a process that still has it open (tty_ioctl(4) says EIO). Under nohup, which has
-the signal ignored from the beginning, the app does not end with its terminal.
+The first is its meaning for daemons; the second ends every other program. The terminal itself shows which one it is: a
+descriptor of a closed terminal is no terminal any more (tty_ioctl(4): EIO). Under nohup, where the signal is ignored
+from the beginning, the app does not end with its terminal.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ STANDARD = (0, 1, 2)
 
 @contextmanager
 def handled(look_again: Callable[[], None], end: Callable[[], None]) -> Iterator[None]:
-    """Within this, SIGHUP does one or the other, on the running loop; ``end`` is called once at most."""
+    """Within this context SIGHUP calls one of both, on the running loop; ``end`` is called at most once."""
     loop = asyncio.get_running_loop()
     terminals = [descriptor for descriptor in STANDARD if os.isatty(descriptor)]
     stays = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
@@ -30,12 +30,12 @@ def handled(look_again: Callable[[], None], end: Callable[[], None]) -> Iterator
         nonlocal ending
         if stays or not terminals or any(os.isatty(descriptor) for descriptor in terminals):
             look_again()
-        elif not ending:  # the kernel and the shell both say it
+        elif not ending:  # the kernel and the shell both send it
             ending = True
             end()
 
     def handle(sig: int, frame: FrameType | None) -> None:
-        # In a context of its own, as in the midst of a server's turn this would be the server's doing.
+        # In a context of its own: the handler may interrupt a server's callback, and the task would be the server's.
         loop.call_soon_threadsafe(act, context=contextvars.Context())
 
     before = signal.signal(signal.SIGHUP, handle)

@@ -1,4 +1,4 @@
-"""What a route is given."""
+"""The parameters that routes share."""
 
 from fastapi import Request
 
@@ -12,10 +12,10 @@ def supervisor(request: Request) -> Supervisor:
 
 
 def known_server(request: Request, name: str | None) -> None:
-    """For filters: a server that is there, or of which something is still remembered.
+    """For filters: a server that exists, or that the journal or the exceptions still name.
 
     Raises:
-        Unknown: there is none.
+        Unknown: neither is true.
     """
     if name is None:
         return

@@ -42,7 +42,7 @@ def idle(seconds: float | None, words: Words) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes for people: 1 kB is 1,000."""
+    """Bytes, in powers of 1,000: 1 kB is 1,000 B."""
     if count < 1000:
         return f"{count} B"
     value = float(count)

@@ -1,4 +1,4 @@
-"""The one door into the app, as ASGI middleware: the rules of ``security``, bounded bodies, every answer's headers.
+"""The only entrance to the app, as ASGI middleware: the rules of ``security``, bounded bodies, headers of all answers.
 
 Plain ASGI, because Starlette's BaseHTTPMiddleware does not see WebSockets.
 """
@@ -23,11 +23,11 @@ MOST_BODY = 65_536
 """Bytes of a request's body; the largest that any route needs is a server's spec."""
 
 MOST_DISCARDED = 64 * 1024 * 1024
-"""Bytes of a body that is too large which are still read, so that its sender comes to see the refusal."""
+"""Bytes that are still read of a body that is too large, so that its sender receives the refusal."""
 
 
 class Gate:
-    """``login`` makes the page that a browser is shown where a program gets 401 as a problem."""
+    """``login`` makes the page that a browser gets where a program gets 401 as a problem."""
 
     def __init__(self, app: ASGIApp, rules: Rules, login: Callable[[Scope], Response]) -> None:
         self._app = app
@@ -68,7 +68,7 @@ class Gate:
         except Refusal as refusal:
             wants_page = isinstance(refusal, TokenRequired) and "text/html" in headers.get("accept", "")
             await _answer(self._login(scope) if wants_page else response(refusal), scope, receive, send_with_headers)
-        except asyncio.CancelledError:  # the server does this, and only at its end, to requests that take too long
+        except asyncio.CancelledError:  # uvicorn cancels requests that take too long, and only at its end
             if begun:
                 return
             ending = ShuttingDown("The app is shutting down; this request was not finished.")
@@ -89,7 +89,7 @@ async def _answer(answer: Response, scope: Scope, receive: Receive, send: Send) 
 
 
 async def _whole_body(receive: Receive) -> Receive | None:
-    """The body as one message; None if the client left before its end, and is not to have anything done."""
+    """The body as one message; None if the client disconnected before its end, so that nothing is done."""
     body, size, more = bytearray(), 0, True
     while more:
         message = await receive()

@@ -1,4 +1,4 @@
-"""What Prometheus scrapes. The figures are gathered on the loop, a few servers at a time; the text is made in a thread.
+"""The metrics for Prometheus. They are gathered on the loop, n servers at a time; the text is made in a thread.
 
 Names and units follow prometheus.io/docs/practices/naming.
 """
@@ -24,11 +24,11 @@ from app.terminals.terminals import Terminals
 from app.web.streams import Streams
 
 IN_ONE_GO = 300
-"""Connections or servers that are dealt with before the loop is let turn."""
+"""Connections or servers that are read before the loop runs other tasks."""
 
 FEW = 1000
 FRESH = 5.0
-"""Seconds after which what is known of more than a few connections is too old."""
+"""Seconds after which the figures of more than ``FEW`` connections are too old."""
 
 LAG_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
@@ -67,13 +67,13 @@ class Metrics:
         found = await self._gather()
         encode, media_type = choose_encoder(accept)
         registry = CollectorRegistry()
-        registry.register(_Found(found, self._registry))
+        registry.register(_Gathered(found, self._registry))
         worker = Worker("metrics", lambda: encode(registry))
         worker.start()
         return await worker.ended, media_type
 
     async def _gather(self) -> list[Metric]:
-        """Look at every server; before, at every connection, unless the feed has just done so."""
+        """Read every connection, unless the feed has just done so; then every server."""
         roster = self._supervisor.roster
         if len(roster) <= FEW or time.monotonic() - roster.looked_at > FRESH:
             for number, client in enumerate(roster.clients()):
@@ -133,8 +133,8 @@ class Metrics:
         )
 
 
-class _Found:
-    """A collector of what was found, and of what the process itself tells."""
+class _Gathered:
+    """A collector of the gathered families, and of those of the process itself."""
 
     def __init__(self, found: list[Metric], own: CollectorRegistry) -> None:
         self._found = found
@@ -145,5 +145,5 @@ class _Found:
         yield from self._own.collect()
 
     def describe(self) -> list[Metric]:
-        """None by name: that spares the registry from collecting everything when this is registered."""
+        """No names: otherwise the registry would collect everything when this is registered."""
         return []

@@ -1,4 +1,4 @@
-"""Lists a page at a time: ``?limit=`` and ``?after=`` a cursor that only this app makes."""
+"""Lists in pages: ``?limit=`` items ``?after=`` a cursor, which only this app makes."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ After = Annotated[str | None, Query(description="The `next` of an earlier answer
 
 
 def cursor(kind: str, position: int) -> str:
-    """Has a checksum, so that a made-up cursor is told from ours; it keeps nothing secret."""
+    """With a checksum, so that an invented cursor is detected; a cursor contains no secret."""
     text = f"{kind}:{position}".encode()
     return urlsafe_b64encode(text + b":" + blake2s(text, digest_size=4).digest()).decode().rstrip("=")
 
 
 def cut(kind: str, found: Sequence[T], limit: int, place: Callable[[T], int]) -> tuple[Sequence[T], str | None]:
-    """The first ``limit`` of what was found, and the cursor for what follows them, if anything does."""
+    """The first ``limit`` items, and the cursor for the rest, if there is one."""
     page = found[:limit]
     return page, cursor(kind, place(page[-1])) if len(found) > limit else None
 
 
 def position(kind: str, after: str | None) -> int:
-    """The position that a cursor of this kind of list holds; 0 for the beginning.
+    """The position in a cursor of this kind of list; 0 for the beginning.
 
     Raises:
-        Invalid: no list of this kind ever gave out such a cursor.
+        Invalid: it is not a cursor of this kind of list.
     """
     if after is None:
         return 0

@@ -1,9 +1,9 @@
-"""Which requests are let in, decided before any route is looked at, for HTTP and WebSockets alike.
+"""The access rules, checked before any route, for HTTP and WebSockets alike.
 
-A page that listens on loopback is still within reach of every site that its user's browser visits. Three checks keep
-those out: the Host header must be a name of ours (a foreign name that resolves to 127.0.0.1 is DNS rebinding), whatever
-changes something or opens a WebSocket must come from our own pages (Origin, RFC 6454; browsers do not apply the
-same-origin policy to WebSockets), and with a token set, nothing is answered without it. Programs that are no browsers
+A page on loopback can still be reached by every site that its user's browser visits. Three checks refuse such requests:
+the Host header must be a name of this app (a foreign name that resolves to 127.0.0.1 is DNS rebinding); a request that
+changes something or opens a WebSocket must come from the app's own pages (Origin, RFC 6454; browsers do not apply the
+same-origin policy to WebSockets); and if a token is set, nothing is answered without it. Programs other than browsers
 send no Origin, and need none.
 """
 
@@ -24,7 +24,7 @@ from app.settings import Settings
 Role = Literal["owner", "viewer"]
 
 COOKIE = "echodeck"
-"""What our cookies' names begin with; the page's port follows, as a host's ports share its cookies."""
+"""The prefix of the cookies' names; the page's port follows, because the ports of a host share its cookies."""
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/login", "/logout", "/ui/choose"})
@@ -39,7 +39,7 @@ RESPONSE_HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
-    # Not no-referrer: a form that is sent under that policy has the Origin "null".
+    # Not no-referrer: under that policy a form is sent with the Origin "null".
     "referrer-policy": "same-origin",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -49,7 +49,7 @@ _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(?::(?P<port>\d
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine's loopback, by its looks; a name other than localhost is not."""
+    """Whether a host is a loopback address or localhost; other names are not resolved."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -57,7 +57,7 @@ def is_loopback(host: str) -> bool:
 
 
 class Rules:
-    """The checks, for one app's settings. ``names`` are further host names by which the app may be called."""
+    """The checks, for one app's settings. ``names`` are more host names of the app."""
 
     def __init__(self, settings: Settings, names: frozenset[str] = frozenset()) -> None:
         self._names = settings.allowed_hosts | names | {settings.host.lower()}
@@ -74,10 +74,10 @@ class Rules:
         return bool(self._tokens)
 
     def check(self, method: str, path: str, headers: Headers) -> Role:
-        """The role of the request. ``method`` is that of HTTP, or WEBSOCKET.
+        """The caller's role. ``method`` is that of HTTP, or WEBSOCKET.
 
         Raises:
-            ForeignHost, ForeignOrigin, TokenRequired, ReadOnly: the caller may not.
+            ForeignHost, ForeignOrigin, TokenRequired, ReadOnly: the request is not permitted.
         """
         name, port = self._check_host(headers)
         changes = method not in SAFE_METHODS
@@ -96,7 +96,7 @@ class Rules:
         return role
 
     def role(self, headers: Headers) -> Role | None:
-        """The role that the token gives; without tokens every request is the owner's."""
+        """The role of the request's token; if the app has no tokens, every caller is the owner."""
         if not self._tokens:
             return "owner"
         scheme, _, given = headers.get("authorization", "").partition(" ")
@@ -118,17 +118,17 @@ class Rules:
         given = headers.getlist("host")
         host = _HOST.fullmatch(given[0]) if len(given) == 1 else None
         if host is None or not self._is_ours(host["name"].lower()):
-            names = ", ".join(given) or "none"
+            named = ", ".join(given) or "none"
             raise ForeignHost(
-                f"The Host header ({names}) is not a name of this app; add it with --allowed-hosts if it should be.",
-                host=names,
+                f"The Host header ({named}) is not a name of this app; add it with --allowed-hosts if it should be.",
+                host=named,
             )
         return host["name"].lower(), int(host["port"]) if host["port"] else None
 
     def _is_ours(self, name: str) -> bool:
         if is_loopback(name) or name in self._names:
             return True
-        if self._any_literal:  # what listens everywhere is called by its addresses; no rebinding without a name
+        if self._any_literal:  # an app on all addresses is reached by each of them; rebinding needs a name
             try:
                 ipaddress.ip_address(name.strip("[]"))
             except ValueError:
@@ -160,7 +160,7 @@ def _bracketed(host: str) -> str:
 
 
 def _sessions(headers: Headers) -> Iterator[str]:
-    """The values of our cookies. Read by hand: other apps of this host share its cookies, in whatever syntax."""
+    """The values of the app's cookies. Parsed by hand: other apps of the host share its cookies, in any syntax."""
     for header in headers.getlist("cookie"):
         for part in header.split(";"):
             name, _, value = part.strip().partition("=")
@@ -169,5 +169,5 @@ def _sessions(headers: Headers) -> Iterator[str]:
 
 
 def session(token: str) -> str:
-    """What the browser keeps after a login: shows that it had the token, and does not give the token away."""
+    """The cookie after a login: it proves that the browser had the token, and does not contain the token."""
     return hmac.digest(token.encode(), b"echodeck session", "sha256").hex()

@@ -1,8 +1,7 @@
-"""Server-Sent Events on their way out (html.spec.whatwg.org, "Server-sent events"), to readers that may be slow or
-gone.
+"""Server-Sent Events (html.spec.whatwg.org, "Server-sent events") to readers that may be slow or disconnected.
 
-A reader that takes nothing for ``SECONDS_TO_TAKE`` is dropped, with the reason as its last event; how many may read at
-once is bounded.
+A reader that takes nothing for ``SECONDS_TO_TAKE`` is dropped, and gets the reason if it reads on. The number of
+readers is bounded.
 """
 
 from __future__ import annotations
@@ -22,17 +21,17 @@ log = logging.getLogger("echodeck.streams")
 
 SECONDS_TO_TAKE = 10.0
 SECONDS_OF_SILENCE = 15.0
-"""After which a comment is sent, so that both ends notice when the other is gone."""
+"""After which a comment is sent, so that both ends detect a broken connection."""
 
 RECONNECT_MS = 1000
 PIECE = 65_536
 
 DROP = "echodeck.drop"
-"""Name of the scope's extension that ends a connection which takes no more: called with its last words."""
+"""Name of the scope's extension that ends a stalled connection: called with the last bytes to send."""
 
 
 class Streams:
-    """How many are open, at most ``most``; ``dropped`` counts those that were too slow."""
+    """Counts the open streams, at most ``most``, and those ``dropped`` because their reader was too slow."""
 
     def __init__(self, most: int) -> None:
         self.open = 0
@@ -40,9 +39,9 @@ class Streams:
         self._most = most
 
     @contextmanager
-    def one(self) -> Iterator[None]:
+    def opened(self) -> Iterator[None]:
         """Raises:
-        TooManyStreams: the limit is reached.
+        TooManyStreams: the bound is reached.
         """
         if self.open >= self._most:
             raise TooManyStreams(
@@ -59,7 +58,7 @@ class Streams:
 
 
 class EventStream(Response):
-    """Sends what ``events`` yields until it ends, or the reader leaves."""
+    """Sends the events until they end, or the reader disconnects."""
 
     media_type = "text/event-stream"
 
@@ -70,12 +69,12 @@ class EventStream(Response):
         self._events = events
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._streams.one():
+        with self._streams.opened():
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             if scope.get("state", {}).get("head"):
                 await send({"type": "http.response.body", "body": b""})
                 return
-            tasks = {asyncio.create_task(self._send_all(scope, send)), asyncio.create_task(_leaves(receive))}
+            tasks = {asyncio.create_task(self._send_all(scope, send)), asyncio.create_task(_disconnected(receive))}
             try:
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
@@ -93,7 +92,7 @@ class EventStream(Response):
                     for start in range(0, len(text), PIECE):
                         await _send(send, text[start : start + PIECE])
             await send({"type": "http.response.body", "body": b""})
-        except _TakesNothing:
+        except _SendTimeout:
             self._streams.dropped += 1
             reason = f"nothing was taken for {SECONDS_TO_TAKE:g} s"
             log.warning("dropped a reader of %s at %s: %s", scope["path"], (scope.get("client") or ["?"])[0], reason)
@@ -102,29 +101,29 @@ class EventStream(Response):
 
 
 async def _text(events: AsyncGenerator[list[Event], None]) -> AsyncGenerator[bytes, None]:
-    """The stream's text, with a comment where nothing happens for long."""
-    following = None
+    """The stream's text, with a comment after ``SECONDS_OF_SILENCE``."""
+    next_batch = None
     try:
         while True:
-            following = following or asyncio.ensure_future(anext(events))
-            done, _ = await asyncio.wait({following}, timeout=SECONDS_OF_SILENCE)
+            next_batch = next_batch or asyncio.ensure_future(anext(events))
+            done, _ = await asyncio.wait({next_batch}, timeout=SECONDS_OF_SILENCE)
             if not done:
                 yield b": still here\n\n"
                 continue
             try:
-                batch = following.result()
+                batch = next_batch.result()
             except StopAsyncIteration:
                 return
-            following = None
+            next_batch = None
             yield b"".join(event.encoded for event in batch)
     finally:
-        if following is not None:
-            following.cancel()
-            await asyncio.wait({following})
+        if next_batch is not None:
+            next_batch.cancel()
+            await asyncio.wait({next_batch})
         await events.aclose()
 
 
-class _TakesNothing(Exception):
+class _SendTimeout(Exception):
     pass
 
 
@@ -133,9 +132,9 @@ async def _send(send: Send, body: bytes) -> None:
         async with asyncio.timeout(SECONDS_TO_TAKE):
             await send({"type": "http.response.body", "body": body, "more_body": True})
     except TimeoutError:
-        raise _TakesNothing from None
+        raise _SendTimeout from None
 
 
-async def _leaves(receive: Receive) -> None:
+async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -1,6 +1,6 @@
-"""The page's end of a connection: uvicorn's, with bounds on what a stranger can hold before it has sent a request.
+"""uvicorn's protocols, with bounds on what a client can hold before it is authenticated.
 
-A WebSocket, once accepted, can be handed over to code that does without ASGI (``page_end``).
+An accepted WebSocket can be handed over to a ``PageEnd``, which bypasses ASGI.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ MOST_HEAD = 65_536
 SECONDS_FOR_HEAD = 10.0
 """From a connection, or the first byte of a further request on it, to the end of the headers."""
 
-SECONDS_FOR_LAST_WORDS = 5.0
+SECONDS_FOR_LAST_CHUNK = 5.0
 
 KEPT_FREE = 24
-"""Of the descriptors that servers leave to the page, those that connections to the page leave to everything else. Were
-none left, asyncio's own accept would fail, log and try again as often as its backlog is long."""
+"""Of the descriptors reserved for the page, those that its connections leave to everything else. With none left,
+asyncio's own accept would fail, log and try again, as many times as its backlog is long."""
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -45,7 +45,7 @@ class BoundedHttp(HttpToolsProtocol):
             self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._have_head()
+        self._head_is_complete()
         if self._abort is not None:
             self._abort.cancel()
         super().connection_lost(exc)
@@ -66,15 +66,15 @@ class BoundedHttp(HttpToolsProtocol):
         if self._head is None:
             self._await_head()
 
-    def drop(self, last_words: bytes) -> None:
-        """End an answer in chunks that its reader does not take, with a last chunk in case it is read after all."""
+    def drop(self, last_chunk: bytes) -> None:
+        """End a chunked answer that its reader does not take; a last chunk is sent in case the reader reads on."""
         self.cycle.disconnected = True
-        self.transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(last_words), last_words))
+        self.transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(last_chunk), last_chunk))
         self.transport.close()
-        self._abort = asyncio.get_running_loop().call_later(SECONDS_FOR_LAST_WORDS, self.transport.abort)
+        self._abort = asyncio.get_running_loop().call_later(SECONDS_FOR_LAST_CHUNK, self.transport.abort)
 
     def on_headers_complete(self) -> None:
-        self._have_head()
+        self._head_is_complete()
         super().on_headers_complete()
 
     def _await_head(self) -> None:
@@ -82,7 +82,7 @@ class BoundedHttp(HttpToolsProtocol):
         loop = asyncio.get_running_loop()
         self._head_timeout = loop.call_later(SECONDS_FOR_HEAD, lambda: self.transport.abort())
 
-    def _have_head(self) -> None:
+    def _head_is_complete(self) -> None:
         self._head = None
         if self._head_timeout is not None:
             self._head_timeout.cancel()
@@ -90,13 +90,13 @@ class BoundedHttp(HttpToolsProtocol):
 
 
 class DirectWebSocket(WebSocketsSansIOProtocol):
-    """uvicorn's until it is handed over; then this only stands for it in the list of what is open."""
+    """uvicorn's until it is handed over; then it only represents the connection in uvicorn's list of open ones."""
 
     _page: PageEnd | None = None
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
-        if not self.close_sent:  # else the handshake is invalid
+        if not self.close_sent:  # otherwise the handshake is invalid
             self.scope["extensions"][DIRECT] = self.hand_over  # type: ignore[assignment]  # see above
 
     async def send(self, message: ASGISendEvent) -> None:
@@ -105,7 +105,7 @@ class DirectWebSocket(WebSocketsSansIOProtocol):
             self.handshake_complete = True  # a denial completes it too; else uvicorn logs an error
 
     def hand_over(self, listener: PageListener) -> PageEnd:
-        """From here on, what the page sends is the taker's. To be called right after the accept."""
+        """From now on the page's messages go to ``listener``. To be called right after the accept."""
         self.stop_keepalive()
         self._page = PageEnd(self.transport, self.conn, listener, super().connection_lost)
         return self._page

@@ -1,8 +1,8 @@
-"""The interface's languages: what the catalogues say, and which of them a reader wants.
+"""The interface's languages: their catalogues, and the choice of one for a reader.
 
-Messages are in English in the code and in the templates (gettext). What the app itself says, refusals and the journal,
-stays English in REST and in the log, where programs and operators read it; for the page such a *sentence* is found
-again in the catalogue by its pattern, ``There is no server {0}.``, and what stands in the braces is kept.
+Messages are in English in the code and in the templates (gettext). Refusals and the journal stay English in REST and in
+the log, where programs and operators read them. For the page such a *sentence* is matched with the catalogue by its
+pattern, ``There is no server {0}.``, and the text in the place of the braces is kept.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from babel.messages.pofile import read_po
 LOCALE = Path(__file__).parent.parent / "locale"
 
 LANGUAGES = {"en": "English", "zh": "中文"}
-"""By their codes, in their own words; English needs no catalogue."""
+"""Their names in the language itself, by code; English needs no catalogue."""
 
 MARKED = "xx"
-"""A language for tests: every message in brackets, so that text which is in no catalogue shows."""
+"""A language for tests: every message in brackets, so that text outside the catalogue is visible."""
 
 SENTENCE = "sentence"
-"""The catalogue's context (msgctxt) of what the app itself says."""
+"""The catalogue's context (msgctxt) of the app's sentences: refusals and the journal."""
 
 
 class Words:
@@ -44,14 +44,14 @@ class Words:
         return self._messages.get(message, message)
 
     def ngettext(self, one: str, many: str, count: int) -> str:
-        """Chinese has one form for all numbers; it stands at the singular."""
+        """Chinese has one form for all numbers; the catalogue has it as the singular."""
         if self.language in ("en", MARKED):
             return self.gettext(one if count == 1 else many)
         return self.gettext(one)
 
-    @lru_cache(maxsize=2000)  # noqa: B019  # as many objects as there are languages, which live as long as the app
+    @lru_cache(maxsize=2000)  # noqa: B019  # one object for each language, for the app's lifetime
     def translate(self, sentence: str) -> str:
-        """What the app said, in this language; as it was where the catalogue has no such sentence."""
+        """The sentence in this language; unchanged if the catalogue has no pattern for it."""
         if self.language == MARKED:
             return f"⟦{sentence}⟧"
         for pattern, other in self._sentences:
@@ -76,7 +76,7 @@ def words(language: str) -> Words:
 
 
 def wanted(chosen: str | None, accept_language: str) -> Words:
-    """The reader's choice, or else what the browser asks for (RFC 9110, 12.5.4), or English."""
+    """The chosen language, otherwise the browser's (Accept-Language: RFC 9110, 12.5.4), otherwise English."""
     if chosen in LANGUAGES or chosen == MARKED:
         return words(chosen)
     asked = []
@@ -105,7 +105,7 @@ def _pattern(english: str) -> re.Pattern[str]:
 
 
 def _most_literal_first(sentences: Mapping[str, str]) -> list[tuple[str, str]]:
-    """So that the sentence with the fewest blanks is the one that is found."""
+    """So that the most specific pattern matches first."""
 
     def literal(pair: Iterable[str]) -> int:
         english, _ = pair

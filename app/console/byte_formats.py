@@ -1,4 +1,4 @@
-"""How bytes are shown on stdout: as they are, made visible, as a hex dump, or as lines of JSON."""
+"""Formats of bytes on stdout: unchanged, with control bytes escaped, as a hex dump, or as lines of JSON."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import os
 from base64 import b64encode
 from typing import Any
 
-from app.console.tables import document
+from app.console.tables import encode_json
 
 ROW = 16
 """Bytes in a row of a hex dump."""
 
 
-class Shower:
-    """Each call returns what is to be written."""
+class ByteFormat:
+    """Each method returns the bytes to write to stdout."""
 
     def received(self, data: bytes) -> bytes:
         raise NotImplementedError
@@ -22,42 +22,42 @@ class Shower:
     def sent(self, data: bytes) -> bytes:
         return b""
 
-    def happened(self, told: dict[str, Any]) -> bytes:
-        """What the app said besides."""
+    def event(self, fields: dict[str, Any]) -> bytes:
+        """An event that is not bytes, such as ``accepted`` or ``closed``."""
         return b""
 
     def close(self) -> None:
-        """Nothing more comes."""
+        """The connection has ended."""
 
 
-class Untouched(Shower):
+class RawBytes(ByteFormat):
     def received(self, data: bytes) -> bytes:
         return data
 
 
-class Visible(Shower):
-    """For a terminal: control bytes but newline and tab, and what is no UTF-8, as \\xNN."""
+class VisibleText(ByteFormat):
+    """For a terminal: control bytes except newline and tab, and invalid UTF-8, as \\xNN."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
         self._column_0 = True
 
     def received(self, data: bytes) -> bytes:
-        shown = "".join(
+        text = "".join(
             char if char.isprintable() or char in "\n\t" else "".join(f"\\x{byte:02x}" for byte in char.encode())
             for char in self._decoder.decode(data)
         )
-        if shown:
-            self._column_0 = shown.endswith("\n")
-        return shown.encode()
+        if text:
+            self._column_0 = text.endswith("\n")
+        return text.encode()
 
     def close(self) -> None:
-        if not self._column_0:  # else the shell's prompt would stand behind what came
+        if not self._column_0:  # otherwise the shell's prompt would follow on the same line
             os.write(1, b"\n")
 
 
-class Hex(Shower):
-    """As ``hexdump -C`` has it, with the direction before it; each direction counts its own bytes."""
+class HexDump(ByteFormat):
+    """The format of ``hexdump -C`` after a sign for the direction; offsets are counted for each direction."""
 
     def __init__(self) -> None:
         self._in = self._out = 0
@@ -71,8 +71,8 @@ class Hex(Shower):
         return _rows(">", start, data)
 
 
-class Lines(Shower):
-    """A document for each thing that happens; bytes are in base64."""
+class JsonLines(ByteFormat):
+    """One JSON document for each event; bytes are in base64."""
 
     def received(self, data: bytes) -> bytes:
         return self._bytes("in", data)
@@ -80,11 +80,11 @@ class Lines(Shower):
     def sent(self, data: bytes) -> bytes:
         return self._bytes("out", data)
 
-    def happened(self, told: dict[str, Any]) -> bytes:
-        return f"{document(told)}\n".encode()
+    def event(self, fields: dict[str, Any]) -> bytes:
+        return f"{encode_json(fields)}\n".encode()
 
     def _bytes(self, direction: str, data: bytes) -> bytes:
-        return self.happened({"type": "bytes", "direction": direction, "base64": b64encode(data).decode()})
+        return self.event({"type": "bytes", "direction": direction, "base64": b64encode(data).decode()})
 
 
 def _rows(direction: str, start: int, data: bytes) -> bytes:

@@ -1,8 +1,8 @@
-"""A connection to a server through the app's bridge, between stdin and stdout.
+"""A client of the app's bridge: stdin to a server, and the server to stdout.
 
-What comes is read in the loop and written in a thread of its own: a pager that takes nothing holds back the server, by
-credit that is not given, and not the WebSocket, which the app would drop. The library's client with threads would lock
-up here: it holds a lock while it sends, which reading needs, and a server that echoes reads no more while nobody reads
+Messages are received in the loop and written in a thread of its own. A pager that stops reading must stop the server,
+by credit that is not granted, and not the WebSocket, which the app would drop. The library's threaded client would
+deadlock here: while it sends it holds a lock that receiving needs, and an echo server stops reading while nothing reads
 what it sent.
 """
 
@@ -23,9 +23,9 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.typing import Subprotocol
 
 import echodeck
-from app.console.showing import Shower
-from app.console.tables import plain
-from app.program.exit_codes import CUT_OFF, REFUSED, UNREACHABLE, complain
+from app.console.byte_formats import ByteFormat
+from app.console.tables import escape
+from app.program.exit_codes import CUT_OFF, REFUSED, UNREACHABLE, print_error
 from app.terminals.close_codes import CloseCode
 from app.terminals.subprotocol import V1, encode
 
@@ -33,46 +33,50 @@ MOST_AT_ONCE = 65_536
 """Bytes of stdin in one message."""
 
 SECONDS_TO_LEAVE = 1.0
-SECONDS_UNTIL_IT_WAITS = 0.3
-"""Without being accepted, after which that is worth saying."""
+SECONDS_TO_BE_ACCEPTED = 0.3
+"""After which a connection that is not accepted is reported as waiting."""
 
 LOST = 1006
-"""A code that is never sent: the app went away without one."""
+"""Never sent (RFC 6455, 7.1.5): the connection ended without a close frame."""
 
-ENDINGS = {
+EXIT_CODES = {
     CloseCode.DONE: 0,
     CloseCode.APP_STOPS: UNREACHABLE,
     CloseCode.STOPPED: CUT_OFF,
     CloseCode.RESET: CUT_OFF,
     LOST: UNREACHABLE,
 }
-"""How the program ends, by why the terminal was closed; every other code is REFUSED."""
+"""The exit code by the WebSocket's close code; every other close code is REFUSED."""
 
 
-def talk(deck: echodeck.Client, name: str, shower: Shower, *, eof: bool, crlf: bool, quiet: bool) -> int:
-    """Until one end ends; returns the code with which the program ends.
+def run_terminal(
+    deck: echodeck.Client, name: str, byte_format: ByteFormat, *, eof: bool, crlf: bool, quiet: bool
+) -> int:
+    """Run until one end closes; returns the exit code.
 
     Raises:
-        Refused, Unreachable: it did not come to a connection.
-        OSError: stdout takes nothing any more.
+        Refused, Unreachable: there was no connection.
+        OSError: stdout cannot be written.
     """
     try:
-        code, reason = asyncio.run(Talk(deck, name, shower, eof=eof, crlf=crlf, quiet=quiet).go_on())
-        os.write(1, shower.happened({"type": "closed", "code": code, "reason": reason}))
+        code, reason = asyncio.run(TerminalClient(deck, name, byte_format, eof=eof, crlf=crlf, quiet=quiet).run())
+        os.write(1, byte_format.event({"type": "closed", "code": code, "reason": reason}))
     finally:
-        shower.close()
+        byte_format.close()
     if code != CloseCode.DONE:
-        complain(plain(reason))
-    return ENDINGS.get(code, REFUSED)
+        print_error(escape(reason))
+    return EXIT_CODES.get(code, REFUSED)
 
 
-class Talk:
-    """One connection, from stdin and to stdout."""
+class TerminalClient:
+    """One connection, between stdin and stdout."""
 
-    def __init__(self, deck: echodeck.Client, name: str, shower: Shower, *, eof: bool, crlf: bool, quiet: bool) -> None:
+    def __init__(
+        self, deck: echodeck.Client, name: str, byte_format: ByteFormat, *, eof: bool, crlf: bool, quiet: bool
+    ) -> None:
         self._deck = deck
         self._name = name
-        self._shower = shower
+        self._byte_format = byte_format
         self._eof = eof
         self._crlf = crlf
         self._quiet = quiet
@@ -81,15 +85,15 @@ class Talk:
         self._server_ended = False
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def go_on(self) -> tuple[int, str]:
+    async def run(self) -> tuple[int, str]:
         """Returns the close code and its reason."""
         self._loop = asyncio.get_running_loop()
         self._written = asyncio.Event()
         async with await self._connect() as websocket:
             self._websocket = websocket
-            threading.Thread(target=self._write, daemon=True).start()
+            threading.Thread(target=self._write_stdout, daemon=True).start()
             try:
-                await self._hear()
+                await self._receive()
             except ConnectionClosed:
                 pass
             finally:
@@ -109,7 +113,7 @@ class Talk:
                 subprotocols=[Subprotocol(V1)],
                 additional_headers={"Authorization": f"Bearer {self._deck.token}"} if self._deck.token else None,
                 compression=None,
-                max_queue=None,  # credit bounds what may come
+                max_queue=None,  # credit bounds it
                 max_size=None,
                 ping_interval=None,  # the app sends them
                 close_timeout=SECONDS_TO_LEAVE,
@@ -126,47 +130,47 @@ class Talk:
             raise echodeck.Unreachable(f"what answers at {self._deck.url} is no Echodeck: {error}") from error
         except OSError as error:
             refused = isinstance(error, ConnectionRefusedError)
-            why = "Connection refused" if refused else echodeck.reason(error)
-            raise echodeck.Unreachable(f"nothing answers at {self._deck.url}: {why}") from error
+            reason = "Connection refused" if refused else echodeck.error_text(error)
+            raise echodeck.Unreachable(f"nothing answers at {self._deck.url}: {reason}") from error
 
-    async def _hear(self) -> None:
+    async def _receive(self) -> None:
         waits: asyncio.TimerHandle | None = None
         async for message in self._websocket:
             if isinstance(message, bytes):
-                self._out.put((self._shower.received(message), len(message)))
+                self._out.put((self._byte_format.received(message), len(message)))
                 continue
-            told: dict[str, Any] = json.loads(message)
-            self._out.put((self._shower.happened(told), 0))
-            match told["type"]:
+            control: dict[str, Any] = json.loads(message)
+            self._out.put((self._byte_format.event(control), 0))
+            match control["type"]:
                 case "opened":
-                    waits = self._loop.call_later(SECONDS_UNTIL_IT_WAITS, self._say, "waits in the backlog")
-                    threading.Thread(target=self._read, daemon=True).start()
+                    waits = self._loop.call_later(SECONDS_TO_BE_ACCEPTED, self._report, "waits in the backlog")
+                    threading.Thread(target=self._read_stdin, daemon=True).start()
                 case "accepted":
                     if waits:
                         waits.cancel()
-                    self._say(f"accepted as connection {told['connection']}")
-                case "eof":  # all that the server sent is here; nc, too, leaves then
+                    self._report(f"accepted as connection {control['connection']}")
+                case "eof":  # everything from the server has arrived; nc ends then, too
                     self._server_ended = True
                     await self._websocket.send(encode("eof"))
                 case "error" if not self._server_ended:
-                    self._say(told["message"])
+                    self._report(control["message"])
 
-    def _say(self, what: str) -> None:
+    def _report(self, text: str) -> None:
         if not self._quiet:
-            complain(plain(f"{self._name}: {what}"))
+            print_error(escape(f"{self._name}: {text}"))
 
-    # In a thread each, as stdin and stdout may keep one waiting
+    # Each in a thread, because stdin and stdout may block
 
-    def _read(self) -> None:
-        """stdin, as fast as the app takes it."""
+    def _read_stdin(self) -> None:
+        """Send stdin, as fast as the app accepts it."""
         last = b""
-        with suppress(ConnectionClosed, RuntimeError):  # it has ended meanwhile
+        with suppress(ConnectionClosed, RuntimeError):  # the connection has ended
             while (data := _stdin()) and not self._server_ended:
                 if self._crlf:
                     sent = (last + data).replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
                     data, last = sent[len(last) :], data[-1:] if data.endswith(b"\r") else b""
-                if shown := self._shower.sent(data):
-                    self._out.put((shown, 0))
+                if text := self._byte_format.sent(data):
+                    self._out.put((text, 0))
                 self._send(data)
             if self._eof:
                 self._send(encode("eof"))
@@ -174,36 +178,36 @@ class Talk:
     def _send(self, message: bytes | str) -> None:
         asyncio.run_coroutine_threadsafe(self._websocket.send(message), self._loop).result()
 
-    def _write(self) -> None:
-        """What came, and give credit for it."""
+    def _write_stdout(self) -> None:
+        """Write what was received, then grant credit for it."""
         try:
             while (piece := self._out.get()) is not None:
                 data, credit = piece
                 while data:
                     data = data[os.write(1, data) :]
                 if credit:
-                    self._in_loop(self._give, credit)
+                    self._call_in_loop(self._grant_credit, credit)
         except OSError as error:
             self._output_failed = error
-            self._in_loop(self._leave)
-        self._in_loop(self._written.set)
+            self._call_in_loop(self._close)
+        self._call_in_loop(self._written.set)
 
-    def _in_loop(self, do: Any, *arguments: Any) -> None:
+    def _call_in_loop(self, do: Any, *arguments: Any) -> None:
         with suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(do, *arguments)
 
-    def _give(self, credit: int) -> None:
-        self._begin(self._tell(encode("credit", bytes=credit)))
+    def _grant_credit(self, credit: int) -> None:
+        self._spawn(self._send_control(encode("credit", bytes=credit)))
 
-    def _leave(self) -> None:
-        self._begin(self._websocket.close())
+    def _close(self) -> None:
+        self._spawn(self._websocket.close())
 
-    def _begin(self, doing: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(doing)
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _tell(self, message: str) -> None:
+    async def _send_control(self, message: str) -> None:
         with suppress(ConnectionClosed):
             await self._websocket.send(message)
 
@@ -211,5 +215,5 @@ class Talk:
 def _stdin() -> bytes:
     try:
         return os.read(0, MOST_AT_ONCE)
-    except OSError:  # it is closed, or no more ours
+    except OSError:  # closed, or this process is in the background
         return b""
