@@ -188,7 +188,7 @@ async def test_a_frame_against_the_rules_ends_it(app: FastAPI, begin: Start, fra
         assert server.traffic.bytes_in <= 1
 
 
-@pytest.mark.parametrize("method", ["take", "came"])
+@pytest.mark.parametrize("method", ["bytes_from_page", "bytes_from_server"])
 async def test_a_bug_is_1011(
     app: FastAPI, begin: Start, method: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -221,7 +221,7 @@ async def test_a_terminal_is_the_apps_and_not_its_servers(
 
         return noted
 
-    for name in ("take", "came", "accepted", "ended"):
+    for name in ("bytes_from_page", "bytes_from_server", "accepted", "ended"):
         monkeypatch.setattr(Bridge, name, noting(getattr(Bridge, name)))
     server = await begin(variant)
     async with served(app) as port, Page.v1(port, server.name) as page:
