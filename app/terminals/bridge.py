@@ -1,8 +1,7 @@
-"""A terminal: what the page sends goes to the server, what the server sends goes to the page, and each end is told how
-the other one ends.
+"""A terminal: what the page sends goes to the server, what the server sends goes to the page, and each end gets to know
+how the other one ends.
 
-What they say to each other besides bytes is in ``language``. Without it all is bytes, text too, and the server's FIN is
-the end.
+Messages besides bytes are in ``subprotocol``. Without it all is bytes, text too, and the server's FIN is the end.
 
 Nothing piles up. While the page does not take what was written, what comes is joined, up to ``CAP``, and then no more
 is read from the server; nor while ``CREDIT`` bytes are not shown yet. While the server does not take what the page
@@ -19,7 +18,6 @@ from typing import Any
 
 from app.terminals import close_codes
 from app.terminals.close_codes import Verdict
-from app.terminals.frames import HEAD, head
 from app.terminals.page_end import PageEnd
 from app.terminals.server_end import INBOX, ServerEnd
 from app.terminals.subprotocol import INVALID_MESSAGE, decode, encode
@@ -133,13 +131,10 @@ class Bridge:
         if self._v1:
             self._outstanding += count
         if page.full or self._joined:
-            self._joined += memoryview(INBOX)[HEAD : HEAD + count]
+            self._joined += INBOX.payload[:count]
             self._make_room()
             return
-        header = head(0x82, count)
-        start = HEAD - len(header)
-        INBOX[start:HEAD] = header
-        page.write(bytes(memoryview(INBOX)[start : HEAD + count]))
+        page.send_inbox(INBOX, count)
         if self._v1 or page.full:
             self._make_room()
 
@@ -195,7 +190,7 @@ class Bridge:
 
     def _flush(self) -> None:
         if self._joined:
-            self.page.write(head(0x82, len(self._joined)) + self._joined)
+            self.page.send_bytes(self._joined)
             self._joined.clear()
 
     def _make_room(self) -> None:

@@ -17,18 +17,37 @@ MOST = 1_048_576
 HEAD = 10
 """Bytes of the longest header that is sent."""
 
-_BINARY, _MASKED, _SIZE, _FINAL, _OPCODE = 0x82, 0x80, 0x7F, 0x80, 0x0F
+TEXT, BINARY = 0x81, 0x82
+"""The first byte of a message in one frame."""
+
+_MASKED, _SIZE, _FINAL, _OPCODE = 0x80, 0x7F, 0x80, 0x0F
 _HEADER = [2 + {126: 2, 127: 8}.get(second & _SIZE, 0) + (4 if second & _MASKED else 0) for second in range(256)]
 """Length of a header, by its second byte."""
 
 
 def head(first: int, size: int) -> bytes:
-    """The header of a frame that is sent, in one piece: 0x81 for text, 0x82 for bytes."""
+    """The header of a frame that is sent, in one piece; ``first`` is ``TEXT`` or ``BINARY``."""
     if size < 126:
         return bytes((first, size))
     if size < 65536:
         return bytes((first, 126, size >> 8, size & 0xFF))
     return bytes((first, 127)) + size.to_bytes(8, "big")
+
+
+class Inbox:
+    """A buffer with room for a frame's header before its payload: what was read into ``payload`` is sent as one frame,
+    without being put together."""
+
+    def __init__(self, size: int) -> None:
+        self._buffer = memoryview(bytearray(HEAD + size))
+        self.payload = self._buffer[HEAD:]
+
+    def frame(self, count: int) -> bytes:
+        """The first ``count`` bytes of the payload as a binary frame."""
+        header = head(BINARY, count)
+        start = HEAD - len(header)
+        self._buffer[start:HEAD] = header
+        return bytes(self._buffer[start : HEAD + count])
 
 
 class Cutter:
@@ -70,7 +89,7 @@ class Cutter:
             size = second & _SIZE
             if size > 125:
                 size = int.from_bytes(data[at + 2 : at + (4 if size == 126 else 10)], "big")
-            if first == _BINARY and second & _MASKED and size <= MOST and not self._fragmented:
+            if first == BINARY and second & _MASKED and size <= MOST and not self._fragmented:
                 self._mask, self._left = bytes(data[start - 4 : start]), size
                 at = start
                 continue

@@ -27,7 +27,7 @@ from websockets.server import ServerProtocol
 
 from app.terminals import close_codes
 from app.terminals.close_codes import Verdict
-from app.terminals.frames import Cutter, head
+from app.terminals.frames import BINARY, TEXT, Cutter, Inbox, head
 from app.terminals.stall_timeout import StallTimeout
 
 log = logging.getLogger("echodeck.terminal")
@@ -102,14 +102,17 @@ class PageEnd(asyncio.BufferedProtocol):
 
     # The taker's
 
-    def write(self, frame: bytes) -> None:
-        """Send frames as they are; nothing once the end was told or heard."""
-        if self._open and not self._transport.is_closing():
-            self._transport.write(frame)
+    def send_bytes(self, data: bytes | bytearray) -> None:
+        """One binary message; nothing once the end was sent or received."""
+        self._write(head(BINARY, len(data)) + data)
+
+    def send_inbox(self, inbox: Inbox, count: int) -> None:
+        """The same, of what was just read into an inbox."""
+        self._write(inbox.frame(count))
 
     def send_text(self, text: str) -> None:
         data = text.encode()
-        self.write(head(0x81, len(data)) + data)
+        self._write(head(TEXT, len(data)) + data)
         self._choke()
 
     def close(self, verdict: Verdict) -> None:
@@ -181,6 +184,10 @@ class PageEnd(asyncio.BufferedProtocol):
         self._listener.gone(self._stalled)
 
     # How
+
+    def _write(self, frame: bytes) -> None:
+        if self._open and not self._transport.is_closing():
+            self._transport.write(frame)
 
     def _read_the_rest(self) -> None:
         """What the page sent before it went without a word, and the transport, failing to write to it, did not read."""

@@ -14,16 +14,15 @@ import socket
 from contextlib import suppress
 from typing import Protocol
 
-from app.terminals.frames import HEAD
+from app.terminals.frames import Inbox
 
 log = logging.getLogger("echodeck.terminal")
 
 PIECE = 262_144
 """Bytes read at once."""
 
-INBOX = bytearray(HEAD + PIECE)
+INBOX = Inbox(PIECE)
 """What was just read; of all terminals, because it is dealt with before anything else is read."""
-_INBOX_VIEW = memoryview(INBOX)[HEAD:]
 
 SECONDS_BETWEEN_LOOKS = 5.0
 MOST_LOOKS = 6
@@ -34,7 +33,7 @@ class ServerListener(Protocol):
     """Is called with what the server does."""
 
     def bytes_from_server(self, count: int) -> None:
-        """So many bytes are in ``INBOX``, until this returns."""
+        """``count`` bytes are in ``INBOX``, until this returns."""
 
     def unsent_changed(self) -> None:
         """Some of what the server did not take at once has gone, or more has come."""
@@ -155,7 +154,7 @@ class ServerEnd:
 
     def _readable(self) -> None:
         try:
-            count = self._socket.recv_into(_INBOX_VIEW, self.room)
+            count = self._socket.recv_into(INBOX.payload, self.room)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
