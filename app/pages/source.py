@@ -21,7 +21,7 @@ _OWN = re.compile(r'  File "[^"]*[\\/]servers[\\/](?!_)[^"\\/]+\.py", line \d+')
 
 @lru_cache(maxsize=64)
 def coloured_lines(source: str) -> list[Markup]:
-    """Each line of a Python file as HTML, in spans with Pygments' short class names (static/style/pages.css)."""
+    """Each line of a Python file as HTML, in spans with Pygments' short class names (static/style/source.css)."""
     # The formatter ends each span at the end of its line, and escapes what the lexer found.
     html = highlight(source, PythonLexer(stripnl=False), HtmlFormatter(nowrap=True))
     return [Markup(line) for line in html.removesuffix("\n").split("\n")]  # noqa: S704  # escaped by the formatter
