@@ -187,7 +187,7 @@ async def test_a_sampler_that_fails_is_off_and_nothing_else_is(
         raise ValueError("the sampler is ill")
 
     server = await begin("asyncio")
-    monkeypatch.setattr(watched.sampler, "_who", fails)
+    monkeypatch.setattr(watched.sampler, "_owner_now", fails)
     await until(lambda: not watched.sampler.works, "it gives up")
     assert "no longer watched" in caplog.text
     assert (await api.get(f"/servers/{server.name}")).json()["loop_share"] is None

@@ -27,16 +27,16 @@ async def follow(
     everywhere: Annotated[
         str | None, Query(description="Topics that `server` does not narrow, with commas between.")
     ] = None,
-    together: Annotated[bool, Query(description="Tell what changed together in one `changes` event.")] = False,
+    together: Annotated[bool, Query(description="Send what changed together as one `changes` event.")] = False,
     last_event_id: Annotated[str | None, Header(description="The id of the latest event that was received.")] = None,
     heard: Annotated[str | None, Query(description="The same, for clients that cannot set headers.")] = None,
 ) -> Response:
-    """Server-Sent Events: a `snapshot`, then changes, what changes often told together.
+    """Server-Sent Events: a `snapshot`, then the changes; frequent ones are sent together.
 
     A change has the name of what changed (`server`, `connection`, `exception`, `journal`, `loop`) and holds its new
-    state whole, or the same with `-removed` and its `name` or `id`. With `Last-Event-ID`, what was missed is told
-    instead of a snapshot, if that is still known. `end` and `dropped` come last, with a `reason`. With `together`,
-    what changed meanwhile is one `changes` event: a list of pairs, of name and data.
+    state whole, or the same with `-removed` and its `name` or `id`. With `Last-Event-ID`, the missed changes are
+    sent instead of a snapshot, if they are still kept. `end` and `dropped` come last, with a `reason`. With `together`,
+    the changes of a moment are one `changes` event: a list of pairs, of name and data.
     """
     kinds = frozenset(TOPICS.values()) if topics is None else _kinds("topics", topics)
     whole = frozenset[str]() if everywhere is None else _kinds("everywhere", everywhere)

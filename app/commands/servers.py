@@ -98,9 +98,9 @@ def show(reach: Reach, name: Name) -> None:
         lines.append(("processor", f"{server.cpu_seconds:.2f} s"))
     if server.exit:
         lines.append(("last end", f"{age(server.exit.at)} ago: {server.exit.message or server.exit.reason}"))
-    told = {"variant", "host", "port", "name", "start"}
+    in_the_lines_above = {"variant", "host", "port", "name", "start"}
     for field, value in server.spec.items():
-        if field not in told:
+        if field not in in_the_lines_above:
             lines.append((field.replace("_", " "), {None: "none", True: "yes", False: "no"}.get(value, str(value))))
     reach.answer(server, "\n".join(f"{head:<16} {text}" for head, text in [("name", server.name), *lines]))
 

@@ -75,7 +75,7 @@ def write(servers: Iterable[Present]) -> str:
 
 
 def declaration(server: Present) -> dict[str, Any]:
-    """One entry. Whether it is to start is what it was last told, not whether it came to an end by itself."""
+    """One entry. Whether it is to start is the last wish for it, not whether it came to an end by itself."""
     spec = server.spec
     entry: dict[str, Any] = {"variant": spec.variant, "port": spec.port, "name": server.name}
     if server.desired == "stopped":

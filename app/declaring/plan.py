@@ -195,7 +195,7 @@ def _wants_start(now: Present | None, stopped_first: bool) -> bool:
 def _before_start(
     now: Present | None, spec: ServerSpec, at_its_port: list[Present], steps: dict[Key, Step]
 ) -> tuple[set[Key], str]:
-    """What a start needs to be done before, and what is to be said of it."""
+    """The steps that must be done before a start, and the start's remark."""
     name = _name(spec)
     needs = {(Kind.CREATE, name)} if now is None else set()
     if (Kind.STOP, name) in steps:

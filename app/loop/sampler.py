@@ -41,7 +41,7 @@ BUSY = 0.05
 
 THREADS_EVERY = 0.5
 STALL = 0.1
-"""Seconds after which a loop that has not turned is said to stand still."""
+"""Seconds after which a loop that has not turned counts as standing still."""
 
 MOST_STALLS = 50
 
@@ -154,14 +154,14 @@ class Sampler:
                 if kept_out and used - before < (woke - slept) / 2:
                     self._busy_since = None
                     continue  # the whole process stood still: nothing can be said of the loop
-                who = self._who()
-                if who == IDLE and not kept_out:
+                owner = self._owner_now()
+                if owner == IDLE and not kept_out:
                     self._turned_at, self._busy_since = woke, None
                 elif self._busy_since is None:
                     self._busy_since = slept if kept_out else (self._turned_at + woke) / 2
-                busy = who != IDLE or used - before > BUSY * (woke - slept)
+                busy = owner != IDLE or used - before > BUSY * (woke - slept)
                 every = EVERY_BUSY if busy else EVERY_IDLE
-                self._seen.looks.append(Look(woke, who, woke - slept, used - before))
+                self._seen.looks.append(Look(woke, owner, woke - slept, used - before))
                 if woke >= threads_due:
                     self._seen.threads.append((woke, self._threads_cpu()))
                     threads_due = woke + THREADS_EVERY
@@ -194,13 +194,13 @@ class Sampler:
         if latest is not None and not latest.over:
             latest.seconds = seconds
         elif seconds >= STALL:
-            server = self._who()
+            server = self._owner_now()
             stack = stack_of(sys._current_frames().get(self._loop_thread))
             at = datetime.now(UTC)
             self.stalls.append(Stall(at, seconds, None if server in NOT_SERVERS else server, stack))
             self.stalled += 1
 
-    def _who(self) -> str:
+    def _owner_now(self) -> str:
         """Whose turn it is on the loop: a server's name, ``app`` or ``idle``."""
         frame = sys._current_frames().get(self._loop_thread)
         handle: Any = None

@@ -28,7 +28,7 @@ class Look(NamedTuple):
     """Which server had the loop; and since the look before, the seconds that passed, and those that its thread used."""
 
     at: float
-    who: str
+    owner: str
     passed: float
     used: float
 
@@ -41,7 +41,7 @@ def divide(looks: Iterable[Look], now: float) -> dict[str, float]:
         weight = 0.5 ** ((now - look.at) / HALF_LIFE)
         total += weight * look.passed
         used += weight * look.used
-        parts[look.who] += weight * look.passed
+        parts[look.owner] += weight * look.passed
     if not total:
         return {APP: 0.0, IDLE: 1.0}
     seen_busy = 1 - parts.pop(IDLE, 0.0) / total
@@ -50,7 +50,7 @@ def divide(looks: Iterable[Look], now: float) -> dict[str, float]:
     all_parts = sum(parts.values())
     if not all_parts:
         return {APP: busy, IDLE: 1 - busy}
-    return {APP: 0.0} | {who: busy * part / all_parts for who, part in parts.items()} | {IDLE: 1 - busy}
+    return {APP: 0.0} | {owner: busy * part / all_parts for owner, part in parts.items()} | {IDLE: 1 - busy}
 
 
 def lag_of(lags: list[float]) -> Lag:

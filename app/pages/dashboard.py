@@ -25,8 +25,8 @@ DEFAULTS = defaults() | {"variant": "asyncio"}
 
 LATEST = 12
 PAINTED, IN_SHORT = 60, 60
-"""Servers that are painted in full, and then those of which it is the name and the state. Of further ones the script is
-told the names: a browser needs half a second for a thousand rows, and nobody looks at the last ones first."""
+"""Servers that are painted in full, and then those with name and state alone. Of further ones the script is
+given the names: a browser needs half a second for a thousand rows, and nobody looks at the last ones first."""
 
 
 @router.get("/")

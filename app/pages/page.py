@@ -67,7 +67,7 @@ def _translate(context: Context, sentence: str) -> str:
 
 
 def _field_error(refusal: Refusal) -> str:
-    """What is wrong, without the name of the field that it is said beside."""
+    """What is wrong, without the name of the field that it stands beside."""
     errors = refusal.extra.get("errors")
     return str(errors[0]["message"] if errors else refusal.detail)
 

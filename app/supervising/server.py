@@ -39,7 +39,7 @@ Desired = Literal["running", "stopped"]
 class Surroundings:
     """What a server needs of its supervisor.
 
-    ``listen`` opens the socket for a spec, or raises the refusal; ``save`` is told that the spec or the wish changed;
+    ``listen`` opens the socket for a spec, or raises the refusal; ``save`` is called when the spec or the wish changed;
     ``share`` says how much of the loop the server of a name takes, None if that is not known; ``closing`` whether the
     app is ending.
     """
@@ -217,7 +217,7 @@ class Server:
         self._listen_on(listener)
 
     async def resume(self) -> None:
-        """Start because it ran when the app ended. Nobody waits to be told: a failure is a crash, and the policy's."""
+        """Start because it ran when the app ended. No caller waits: a failure is a crash, and the policy's."""
         self.desired = "running"
         async with self._turn():
             if self.state is State.STOPPED and not self._around.closing():

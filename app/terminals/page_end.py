@@ -81,7 +81,7 @@ class PageEnd(asyncio.BufferedProtocol):
         self._lost = lost
         self._cutter = Cutter(listener.bytes_from_page, self._frame)
         self._text: list[bytes] | None = None  # parts of a text message of which more is to come
-        self._open = True  # neither side has said the end
+        self._open = True  # neither side has sent a close frame
         self._has_stopped_reading = False
         self._paused = False
         self._choked = False  # not read from because it does not take the answers
@@ -116,7 +116,7 @@ class PageEnd(asyncio.BufferedProtocol):
         self._choke()
 
     def close(self, verdict: Verdict) -> None:
-        """Tell the page the end, unless that was told; what it sends until it has heard is still taken."""
+        """Send the page a close frame, unless one was sent; what the page sends until it has read it is still taken."""
         if self._open:
             self._open = False
             self._websocket.send_close(*verdict)

@@ -17,7 +17,7 @@ SECONDS_TO_TAKE = 10.0
 """From one look to the next; a page that took nothing meanwhile is dropped, after twice as long at most."""
 
 MOST_LOOKS = 6
-"""At a page that was told the end; until then it may take, or send on, all the same."""
+"""At a page that was sent a close frame; until then it may take, or send on, all the same."""
 
 
 class StallTimeout:
@@ -34,7 +34,7 @@ class StallTimeout:
         self._look: asyncio.TimerHandle | None = None
 
     def begin(self, ending: bool = False) -> None:
-        """Something waits for the page; or, ``ending``, it was told the end."""
+        """Something waits for the page; or, ``ending``, it was sent a close frame."""
         self._ending = self._ending or ending
         if self._look is None:
             self._seen = self._progress()

@@ -22,7 +22,7 @@ from app.watching.watch import Watch
 log = logging.getLogger("echodeck.feed")
 
 TICK = 0.1
-"""Seconds between two looks; what happens within them is told together."""
+"""Seconds between two looks; the changes within them are sent together."""
 
 REMEMBERED = 60.0
 """Seconds for which a view without followers is kept."""

@@ -1,7 +1,7 @@
 """One connection's bytes, both ways, as they go through: shown while there is a watcher, and only then.
 
 The connection shows its bytes on the thread that serves it (``servers.Tap``). They are held until the watcher takes
-them, up to a bound; what comes beyond is counted and said to be lost.
+them, up to a bound; what comes beyond is dropped, and counted as lost.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class View:
         return {key for (of, key), change in self._changes.items() if of == kind and change.data is not None}
 
     def since(self, number: int) -> list[Change] | None:
-        """What changed after that change, the earliest first; None if that cannot be told any more."""
+        """What changed after that change, the earliest first; None if they are no longer kept."""
         if not self._horizon <= number <= self.latest:
             return None
         found = []
