@@ -20,7 +20,7 @@ from babel.messages.pofile import read_po, write_po
 
 from app.connections.client import CONNECTION_STATES
 from app.errors import refusals
-from app.supervising.lifecycle import STATES, State
+from app.supervising.lifecycle import EXIT_WORDS, STATES, State
 from app.supervising.spec import PATTERNS, SETTINGS
 from app.terminals.close_codes import CLOSE_CODES
 from app.web.problems import NO_NUMBER, NO_WHOLE_NUMBER
@@ -40,7 +40,6 @@ SPEAKERS = {kind.__name__ for kind in refusals().values()} | {
     "_note",
     "noted",
     "_move",
-    "Exit",
     "Holder",
     "ValueError",
     "Verdict",
@@ -124,6 +123,9 @@ def _sentences() -> Iterator[tuple[str, int, str]]:
                             yield file, node.lineno, sentence
     for state in State:
         yield "app/supervising/lifecycle.py", 1, state.value
+    for words in EXIT_WORDS.values():
+        if any(map(str.isalpha, words)):
+            yield "app/supervising/lifecycle.py", 1, words
     for sentence in FOREIGN:
         yield "tests/catalogue.py", 1, sentence
 

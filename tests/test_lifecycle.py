@@ -6,8 +6,9 @@ import itertools
 
 import pytest
 
+from app.clock import Clock
 from app.supervising.backoff import Backoff, Restart
-from app.supervising.lifecycle import AT_REST, TRANSITIONS, Event, ImpossibleEvent, State, after
+from app.supervising.lifecycle import AT_REST, TRANSITIONS, Event, Exit, ExitReason, ImpossibleEvent, State, after
 
 LIVES = [
     ("asked to start and to stop", "start listening stop ended", "starting running stopping stopped"),
@@ -71,6 +72,12 @@ def test_the_delay_doubles_up_to_its_bound_while_runs_are_short() -> None:
 def test_it_gives_up_after_five_restarts_within_the_window() -> None:
     tries = backoff()
     assert [tries.next_delay(now, lasted=0.0) is None for now in range(6)] == [False] * 5 + [True]
+
+
+@pytest.mark.parametrize("reason", ExitReason)
+def test_every_exit_has_a_sentence_and_what_fills_it_in_is_taken_literally(reason: ExitReason) -> None:
+    message = Exit(Clock().wall(), reason, "KeyError: '{0}'").message
+    assert message.replace("KeyError: '{0}'", "")[:1].isalpha() or message == "KeyError: '{0}'"
 
 
 def test_the_window_slides() -> None:

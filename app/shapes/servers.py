@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from app.kernel.traffic import Traffic
-from app.supervising.lifecycle import ExitReason, State
+from app.supervising.lifecycle import Exit, ExitReason, State
 from app.supervising.server import Server
 from app.supervising.spec import ServerSpec
 from servers import Variant
@@ -53,6 +53,10 @@ class ExitShape(BaseModel):
     at: datetime
     reason: ExitReason
     message: str
+
+    @classmethod
+    def of(cls, ended: Exit) -> ExitShape:
+        return cls.model_construct(at=ended.at, reason=ended.reason, message=ended.message)
 
 
 class ServerShape(BaseModel):
@@ -104,7 +108,7 @@ class ServerShape(BaseModel):
             exceptions=server.exceptions,
             loop_share=None if (share := server.loop_share) is None else round(share, 4),
             cpu_seconds=None if (cpu := server.cpu_seconds) is None else round(cpu, 4),
-            exit=ExitShape.model_construct(**vars(server.exit)) if server.exit else None,
+            exit=ExitShape.of(server.exit) if server.exit else None,
             spec=spec,
         )
 

@@ -111,10 +111,23 @@ class ExitReason(StrEnum):
     ABANDONED = "abandoned"  # it did not obey a stop
 
 
+EXIT_WORDS: dict[ExitReason, str] = {
+    ExitReason.STOPPED: "stopped on request",
+    ExitReason.RETURNED: "served its clients and ended",
+    ExitReason.RAISED: "{0}",
+    ExitReason.ABANDONED: "did not stop; left behind: {0}",
+}
+"""The sentence for people; ``{0}`` is the exception in words, or the names of what is left."""
+
+
 @dataclass(frozen=True)
 class Exit:
-    """How the latest run of a server ended. ``message`` is a sentence for people."""
+    """How the latest run of a server ended. ``what`` fills in the sentence of its reason."""
 
     at: datetime
     reason: ExitReason
-    message: str
+    what: str = ""
+
+    @property
+    def message(self) -> str:
+        return EXIT_WORDS[self.reason].format(self.what)

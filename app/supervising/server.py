@@ -237,7 +237,7 @@ class Server:
             return  # being stopped: the stop closes its books
         self._close_books(run)
         if error is None:
-            self.exit = Exit(self._around.clock.wall(), ExitReason.RETURNED, "served its clients and ended")
+            self.exit = Exit(self._around.clock.wall(), ExitReason.RETURNED)
             self._move(Event.RETURNED, "came to its end")
             self._ended_as = State.EXITED
         else:
@@ -307,11 +307,9 @@ class Server:
             log.error(
                 "%s did not stop within %g s; left behind: %s", self.name, self._around.stop_grace, ", ".join(left)
             )
-            self.exit = Exit(
-                self._around.clock.wall(), ExitReason.ABANDONED, f"did not stop; left behind: {', '.join(left)}"
-            )
+            self.exit = Exit(self._around.clock.wall(), ExitReason.ABANDONED, ", ".join(left))
         else:
-            self.exit = Exit(self._around.clock.wall(), ExitReason.STOPPED, "stopped on request")
+            self.exit = Exit(self._around.clock.wall(), ExitReason.STOPPED)
         self._move(Event.ENDED, "stopped" if not left else f"was abandoned: {', '.join(left)} did not end")
 
     async def _drain(self, run: Run, seconds: float) -> None:
