@@ -51,14 +51,14 @@ ENV PATH=/opt/echodeck/bin:$PATH \
 VOLUME /var/lib/echodeck
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=3s --timeout=3s --start-period=10s --retries=3 \
-  CMD ["python", "-c", "import http.client, os, sys; page = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('ECHODECK_PORT', 8000)), timeout=2); page.request('GET', '/readyz'); sys.exit(page.getresponse().status != 200)"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["echodeck", "health"]
 ENTRYPOINT ["echodeck"]
 CMD ["serve"]
 COPY --from=dependencies /opt/echodeck /opt/echodeck
 COPY --from=echodeck /echodeck /opt/echodeck
 # The base has no bytecode of Python's own modules: here is that of those that are used. And the demo's declaration.
-RUN PYTHONDONTWRITEBYTECODE= python -c 'import sys, echodeck; sys.path.insert(0, str(echodeck.HOUSE)); import app.cli, app.launch' \
- && echodeck demo --declare --host 0.0.0.0 >/opt/echodeck/demo.toml
+RUN PYTHONDONTWRITEBYTECODE= python -c 'import sys, echodeck; sys.path.insert(0, str(echodeck.HOUSE)); import app.cli, app.program.launch' \
+ && echodeck demo --declare --host 0.0.0.0 >/opt/echodeck/demo.toml \
+ && echodeck demo --declare --host node >/opt/echodeck/fleet.toml
 # Numbers, so that an orchestrator can tell that it is not root.
 USER 10001:10001

@@ -6,15 +6,18 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := pyproject.toml hatch_build.py package.json package-lock.json
 
-.PHONY: install run test lint bench demo lock words picture clean tools
+.PHONY: install run test lint bench demo fleet soak advisories lock words picture clean tools
 
 install: $(VENV)/installed
 
 run: install
 	$(BIN)/echodeck serve
 
+# Two files of tests at a time, as most of them wait; and then, alone, those that look at how time goes by.
+ALONE = tests/test_chaos.py tests/test_fleet_faults.py tests/test_lab_generator.py tests/test_loop.py tests/test_soak.py
 test: tools
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile $(addprefix --ignore=,$(ALONE))
+	$(BIN)/pytest $(ALONE)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -25,9 +28,21 @@ lint: $(VENV)/installed-dev
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m tests.bench
 
+# What is locked, held against the advisories that are known here.
+advisories: $(VENV)/installed-dev
+	$(BIN)/python -m tests.advisories
+
+# Ten minutes of everything at once: what the app holds at the end must be what it held before.
+soak: tools
+	$(BIN)/python -m tests.soak
+
 # The same as `docker compose up`, without Docker.
 demo: install
 	$(BIN)/echodeck demo
+
+# Three nodes of a fleet and its etcd on this machine, with visitors.
+fleet: install $(BIN)/etcd
+	$(BIN)/echodeck fleet
 
 # New versions of what is locked, within the bounds of pyproject.toml.
 lock: LOCKING = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
@@ -67,15 +82,26 @@ $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 	@touch $@
 
 # What the tests drive besides Python: a real Chromium, and the programs of README's commands.
-tools: $(VENV)/installed-dev
+tools: $(VENV)/installed-dev $(BIN)/etcd
 	@missing=; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	command -v curl >/dev/null || missing="$$missing curl"; \
 	command -v nc >/dev/null || missing="$$missing netcat-openbsd"; \
+	[ -x /usr/sbin/nginx ] || missing="$$missing nginx-light"; \
+	command -v openssl >/dev/null || missing="$$missing openssl"; \
 	$(BIN)/playwright --version >/dev/null 2>&1 || missing="$$missing libatomic1"; \
 	[ -z "$$missing" ] || { \
 		echo "installing$$missing"; \
 		$(call APT,$$missing) || { echo "cannot; ask whoever may: apt-get install$$missing"; exit 1; }; }
+
+# The fleet's engine: out of Debian's package, which would start a service of its own if it were installed.
+$(BIN)/etcd: | $(BIN)/python
+	@command -v etcd >/dev/null && ln -sf "$$(command -v etcd)" $@ || { \
+		echo "fetching etcd"; \
+		rm -rf $(VENV)/etcd; mkdir -p $(VENV)/etcd && cd $(VENV)/etcd && \
+		{ apt-get download -qq etcd-server || { $(SUDO) apt-get update -qq && apt-get download -qq etcd-server; }; } && \
+		dpkg-deb -x etcd-server_*.deb . && ln -sf ../etcd/usr/bin/etcd ../bin/etcd; } || \
+		{ echo "cannot fetch etcd; ask whoever may: apt-get install etcd-server"; exit 1; }
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
 APT = { $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq $(1) >/dev/null; }

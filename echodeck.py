@@ -13,18 +13,25 @@ The models have the fields of REST, with the same names; times are aware, in UTC
 
 from __future__ import annotations
 
+import base64
+import ipaddress
 import json
 import os
 import re
+import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import datetime
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
+from urllib.request import getproxies_environment, proxy_bypass
 
+import certifi
 import httpx
 from httpx_sse import connect_sse
 from pydantic import BaseModel, ConfigDict
@@ -40,7 +47,14 @@ LONGEST_DRAIN = 3600.0
 SILENCE = 60.0
 """Seconds without a line after which a feed counts as lost; the app sends a comment every 15 s."""
 
-LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+SECONDS_OF_REUSE = 2.0
+"""For which a connection is kept for a further request. The app keeps it longer: who closes it is always the client."""
+
+CLOCKS_AGREE = timedelta(seconds=3)
+"""A smaller difference is that of whole seconds, and of the way."""
+
+SAFE = {"GET", "HEAD"}
+"""Methods of requests that may be sent again if a connection ends before the answer."""
 
 
 class Refused(Exception):
@@ -109,6 +123,9 @@ class Server(Shape):
     cpu_seconds: float | None
     exit: Exit | None
     spec: dict[str, Any]
+    node: str | None = None
+    on: str | None = None
+    epoch: int | None = None
 
     @property
     def address(self) -> tuple[str, int]:
@@ -148,6 +165,21 @@ class Raised(Shape):
     fatal: bool
 
 
+class Node(Shape):
+    """One node of a fleet; what only itself knows is None if it does not answer."""
+
+    name: str
+    url: str
+    state: Literal["ready", "draining", "fenced", "lost"]
+    since: datetime | None
+    version: str
+    servers: int | None
+    connections: int | None
+    loop_share: float | None
+    lease_left: float | None
+    serves_on: str
+
+
 class News(NamedTuple):
     """One event of the feed, such as ``snapshot``, ``server``, ``connection-removed``."""
 
@@ -167,19 +199,40 @@ class Client:
     def __init__(
         self, url: str = "http://127.0.0.1:8000", token: str | None = None, patience: float = SECONDS_TO_ANSWER
     ) -> None:
-        """``patience``: the timeout of an answer in seconds."""
-        self.url = url.rstrip("/")
-        self.token = token
+        """``patience``: the timeout of an answer in seconds. A name and a password in ``url`` are for what is in front
+        of the app, and exclude a token.
+
+        Raises:
+            ValueError: no HTTP header can carry this token, or there is a password, too.
+        """
         try:
-            near = is_near(self.url)
+            self.url, password = _without_password(url.rstrip("/"))
         except ValueError as error:
-            raise Unreachable(f"{url!r} is no address: {error}") from None
-        self._http = httpx.Client(
-            base_url=self.url,
-            headers={"Authorization": f"Bearer {token}"} if token else {},
-            timeout=httpx.Timeout(patience, connect=min(patience, SECONDS_TO_CONNECT)),
-            trust_env=not near,
-        )
+            raise Unreachable(f"this is no address: {error}") from None
+        if token and not is_token(token):
+            raise ValueError(NO_TOKEN)
+        if token and password:
+            raise ValueError("with a token, the address can have no name and password: there is one header for both")
+        self.token = token
+        self.proxy = _proxy(self.url)
+        self.headers = {"Authorization": f"Bearer {token}"} if token else password
+        """What every request has, those for a WebSocket, too."""
+        self._ahead = timedelta()
+        self.tls = _tls() if urlsplit(self.url).scheme == "https" else None
+        try:
+            self._http = httpx.Client(
+                base_url=self.url,
+                headers=self.headers,
+                timeout=httpx.Timeout(patience, connect=min(patience, SECONDS_TO_CONNECT)),
+                limits=httpx.Limits(keepalive_expiry=SECONDS_OF_REUSE),
+                proxy=self.proxy,
+                verify=self.tls or False,
+                trust_env=False,  # what was set for other programs must not break this one
+            )
+        except (ImportError, ValueError, httpx.InvalidURL) as error:
+            if self.proxy is None:
+                raise
+            raise Unreachable(f"the proxy for {self.url} in the environment cannot be used: {error}") from None
 
     def __enter__(self) -> Self:
         return self
@@ -189,6 +242,10 @@ class Client:
 
     def close(self) -> None:
         self._http.close()
+
+    def now(self) -> datetime:
+        """The time by the app's clock, as its latest answer had it: ages are told by it."""
+        return datetime.now(UTC) + self._ahead
 
     def variants(self) -> list[Variant]:
         return self._all("/variants", Variant)
@@ -239,6 +296,22 @@ class Client:
     def loop(self) -> dict[str, Any]:
         return dict(_json_object(self._call("GET", "/loop")))
 
+    def nodes(self) -> list[Node]:
+        """Of the fleet; none for an app alone."""
+        response = self._call("GET", "/nodes")
+        return [_parse(response, Node, one) for one in _json_object(response).get("items", [None])]
+
+    def drain(self, node: str) -> Node:
+        """Returns when its floating servers were given to other nodes."""
+        return self._node(node, "drain")
+
+    def resume(self, node: str) -> Node:
+        return self._node(node, "resume")
+
+    def check_ready(self) -> None:
+        """Returns if the app takes work, as ``/readyz`` says; raises ``Refused`` or ``Unreachable`` if not."""
+        self._call("GET", "/readyz")
+
     def events(self, **parameters: str) -> Iterator[News]:
         """The feed, from a snapshot to its end; ``parameters`` are those of ``GET /events``."""
         try:
@@ -257,15 +330,31 @@ class Client:
 
     def _call(self, method: str, path: str, **request: Any) -> httpx.Response:
         try:
-            response = self._http.request(method, path, **request)
+            try:
+                response = self._http.request(method, path, **request)
+            except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+                if method not in SAFE:
+                    raise
+                response = self._http.request(method, path, **request)  # what was kept from before has just ended
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise Unreachable(f"nothing answers at {self.url}: {error_text(error)}") from error
+        self._note_time(response)
         _check(response)
         return response
+
+    def _note_time(self, response: httpx.Response) -> None:
+        with suppress(KeyError, TypeError, ValueError):
+            ahead = parsedate_to_datetime(response.headers["date"]) - datetime.now(UTC)
+            if abs(ahead) > CLOCKS_AGREE:
+                self._ahead = ahead
 
     def _server(self, method: str, path: str, **request: Any) -> Server:
         response = self._call(method, path, **request)
         return _parse(response, Server, _json_object(response))
+
+    def _node(self, name: str, action: str) -> Node:
+        response = self._call("POST", f"/nodes/{_part(name, 'node')}/{action}")
+        return _parse(response, Node, _json_object(response))
 
     def _all(self, path: str, shape: type[T], **filters: str | None) -> list[T]:
         parameters = {name: value for name, value in filters.items() if value is not None}
@@ -296,9 +385,53 @@ def error_text(error: Exception) -> str:
     return re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
 
 
+NO_TOKEN = "it has letters that no token has; an HTTP header carries visible ASCII without spaces"  # noqa: S105  # words
+
+
+def is_token(text: str) -> bool:
+    """Whether an HTTP header can carry it (RFC 6750, 2.1)."""
+    return re.fullmatch(r"[!-~]+", text) is not None
+
+
 def is_near(url: str) -> bool:
     """Whether the address is on this machine; a proxy would connect to another one."""
-    return urlsplit(url).hostname in LOOPBACK
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _without_password(url: str) -> tuple[str, dict[str, str]]:
+    """The address, and the header of what stood before its host.
+
+    Raises:
+        ValueError: the port is no number.
+    """
+    parts = urlsplit(url)
+    if parts.username is None and parts.password is None:
+        return url, {}
+    both = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+    header = {"Authorization": f"Basic {base64.b64encode(both.encode()).decode()}"}
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl(), header
+
+
+def _proxy(url: str) -> str | None:
+    """The environment's proxy for this address. Those for others may be as they like."""
+    parts = urlsplit(url)
+    if is_near(url) or not parts.hostname or proxy_bypass(parts.hostname):
+        return None
+    proxies = getproxies_environment()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
+
+
+def _tls() -> ssl.SSLContext:
+    """Trusts the usual authorities, and those that SSL_CERT_FILE and SSL_CERT_DIR name if they can be read."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(certifi.where())
+    context.load_default_certs()
+    return context
 
 
 def refusal(status: int, body: bytes, token_given: bool) -> Refused | None:
@@ -373,12 +506,20 @@ class EchoServer:
 def running(*options: str) -> Iterator[Client]:
     """An app in a process of its own, on a free port, without a state file; ``options`` are those of ``serve``.
 
+    It ends with this process, even if that is killed. Ctrl+C does not reach it: who made it ends it.
+
     Raises:
         Unreachable: it did not start; the reason is on stderr.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ECHODECK_")}
-    command = [sys.executable, __file__, "serve", "--port", "0", "--state", ":memory:", "--json", *options]
-    with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:  # noqa: S603
+    command = [sys.executable, __file__, "serve", "--port", "0", "--state", ":memory:", "--json"]
+    with subprocess.Popen(  # noqa: S603
+        [*command, "--ends-with", str(os.getpid()), *options],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        process_group=0,
+    ) as process:
         try:
             assert process.stdout
             first_line = process.stdout.readline()
@@ -396,12 +537,18 @@ def running(*options: str) -> Iterator[Client]:
 
 def main() -> None:
     """The program ``echodeck``."""
+    if sys.flags.optimize > 1 and "PYTHONOPTIMIZE" in os.environ:  # meant for others: here docstrings are shown
+        without = {name: value for name, value in os.environ.items() if name != "PYTHONOPTIMIZE"}
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], without)  # noqa: S606  # itself
+    if sys.argv[1:2] in (["serve"], ["demo"]):  # until it is handled, SIGHUP waits: it may be sent while this imports
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     for descriptor in range(3):  # the next socket would get the number of a closed one, and be written to
         try:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115, PTH123  # as long as the program
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115, PTH123  # as long as the program
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115, PTH123
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115, PTH123
     sys.path.insert(0, str(HOUSE if HOUSE.is_dir() else HERE))
     try:

@@ -45,10 +45,14 @@ class Hook(BuildHookInterface):
 
 def copy_packages(root: Path) -> None:
     """Does nothing if the present files came from the present lock file."""
-    lock = (root / "package-lock.json").read_text()
+    lock = (root / "package-lock.json").read_text(encoding="utf-8")
     vendor = root / "static" / "vendor"
     stamp = vendor / "package-lock.json"
-    if stamp.is_file() and stamp.read_text() == lock and all((vendor / name).is_dir() for name in FILES):
+    if (
+        stamp.is_file()
+        and stamp.read_text(encoding="utf-8") == lock
+        and all((vendor / name).is_dir() for name in FILES)
+    ):
         return
     sys.stderr.write("fetching the front-end packages\n")
     # Not the machine's Node.js, which may be any version: the one of the build dependency.
@@ -68,7 +72,7 @@ def copy_packages(root: Path) -> None:
             target = vendor / name / file.relative_to(source)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, target)
-    stamp.write_text(lock)
+    stamp.write_text(lock, encoding="utf-8")
 
 
 if __name__ == "__main__":

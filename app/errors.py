@@ -2,9 +2,11 @@
 
 Refusal
 ├── the caller's     Unknown 404, MethodNotAllowed 405, Invalid 422, BodyTooLarge 413
-├── not permitted    TokenRequired 401, ReadOnly, ForeignHost, ForeignOrigin, PortNotAllowed, HostNotAllowed 403
+├── not permitted    TokenRequired 401, ReadOnly, ForeignHost, ForeignOrigin, PortNotAllowed, HostNotAllowed 403,
+│                    TooManyGuesses 429
 ├── the moment's     NameTaken, PortTaken, NotStopped, NotAccepted, Interrupted 409
-└── ours             ShuttingDown, TooManyStreams, OutOfDescriptors 503, InternalError 500
+├── ours             ShuttingDown, TooManyStreams, OutOfDescriptors 503, NotKept 507, InternalError 500
+└── the fleet's      EngineSilent, NobodyRunsIt 503, NodeLost 502, NodeSilent 504, LastNode 409
 """
 
 from __future__ import annotations
@@ -17,8 +19,10 @@ class Refusal(Exception):
     """Why a call was not done. ``detail`` says what to do about it; ``extra`` holds what a program needs to act.
 
     A class's docstring is the text of its page under ``/problems/``.
+    ``passes``: it may be otherwise in a while, without anything being changed here.
     """
 
+    passes: bool = False
     status: ClassVar[int]
     name: ClassVar[str]
     title: ClassVar[str]
@@ -57,8 +61,11 @@ class Invalid(Refusal):
 
     status, name, title = 422, "invalid", "The request is not valid"
 
-    def __init__(self, detail: str, *, field: str | None, errors: list[dict[str, Any]] | None = None) -> None:
+    def __init__(
+        self, detail: str, *, field: str | None, errors: list[dict[str, Any]] | None = None, passes: bool = False
+    ) -> None:
         super().__init__(detail, field=field, errors=errors or [{"field": field, "message": detail}])
+        self.passes = passes
 
 
 class BodyTooLarge(Refusal):
@@ -71,6 +78,12 @@ class TokenRequired(Refusal):
     """The app was started with a token. Send it as ``Authorization: Bearer TOKEN``, or log in on the page."""
 
     status, name, title = 401, "token-required", "A token is required"
+
+
+class TooManyGuesses(Refusal):
+    """Many different tokens were wrong of late: from this address, or from all together. Nothing is tried for now."""
+
+    status, name, title = 429, "too-many-guesses", "Too many wrong tokens"
 
 
 class ReadOnly(Refusal):
@@ -113,6 +126,7 @@ class PortTaken(Refusal):
     """Something listens there already: ``holder`` is the server's name, or null for a program outside."""
 
     status, name, title = 409, "port-taken", "The port is taken"
+    passes = True
 
 
 class NotStopped(Refusal):
@@ -149,6 +163,45 @@ class OutOfDescriptors(Refusal):
     """The process has no file descriptor left for servers: hang up connections, stop servers, or raise its limit."""
 
     status, name, title = 503, "out-of-descriptors", "No file descriptor is left"
+    passes = True
+
+
+class NotKept(Refusal):
+    """It was done, but is not in the state file: the disk is full, perhaps (``reason``). A kill would undo it."""
+
+    status, name, title = 507, "not-kept", "It was done, and cannot be kept"
+
+
+class EngineSilent(Refusal):
+    """The fleet's engine (etcd) cannot be reached, so that nothing of the fleet can change. It may have been done all
+    the same, if the engine fell silent in the midst of it: look again."""
+
+    status, name, title = 503, "engine-silent", "The fleet's engine does not answer"
+    passes = True
+
+
+class NobodyRunsIt(Refusal):
+    """No node has this server now: the one that had it is gone, and another one is about to take it."""
+
+    status, name, title = 503, "nobody-runs-it", "No node has this server now"
+
+
+class NodeLost(Refusal):
+    """The server's ``node`` is gone, or cannot be reached. A floating server comes back on another node by itself."""
+
+    status, name, title = 502, "node-lost", "The server's node is lost"
+
+
+class NodeSilent(Refusal):
+    """The server's ``node`` took the call and did not answer in time; it may have been done."""
+
+    status, name, title = 504, "node-silent", "The server's node does not answer"
+
+
+class LastNode(Refusal):
+    """No other node takes servers: those that float would have nowhere to go."""
+
+    status, name, title = 409, "last-node", "No other node takes servers"
 
 
 class InternalError(Refusal):

@@ -9,6 +9,7 @@ all its clients at once.
 
 from __future__ import annotations
 
+import ast
 import inspect
 import pkgutil
 import re
@@ -21,7 +22,7 @@ from typing import Any, Literal
 from servers._contract import Options, Wire
 from servers._witness import Connection, Listener, Watcher
 
-__all__ = ["Connection", "Listener", "Options", "Serve", "Variant", "Watcher", "Wire", "discover"]
+__all__ = ["Connection", "Listener", "Options", "Serve", "Variant", "Watcher", "Wire", "discover", "survey"]
 
 Serve = Callable[[Listener, Options], Coroutine[Any, Any, None] | None]
 
@@ -47,24 +48,36 @@ class Variant:
 
 
 def discover() -> dict[str, Variant]:
-    """Every variant in this folder by name, the steps in their order first.
+    """Every variant in this folder by name, the steps in their order first."""
+    return survey()[0]
 
-    Raises:
-        TypeError: a file that is named like a variant has no ``serve``, title or lesson.
-    """
-    found = []
+
+def survey() -> tuple[dict[str, Variant], dict[str, BaseException]]:
+    """The variants, and what is wrong with each file that is named like one and is none, by the file's name."""
+    found: list[Variant] = []
+    broken: dict[str, BaseException] = {}
     for module in pkgutil.iter_modules(__path__):
         if parts := _FILE.fullmatch(module.name):
-            found.append(_read(module.name, parts["name"], int(parts["step"]) if parts["step"] else None))
+            try:
+                found.append(_read(module.name, parts["name"], int(parts["step"]) if parts["step"] else None))
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # it may be anybody's file, and do anything, even exit
+                broken[f"{module.name}.py"] = error
     found.sort(key=lambda variant: (variant.step is None, variant.step, variant.name))
-    return {variant.name: variant for variant in found}
+    return {variant.name: variant for variant in found}, broken
 
 
 def _read(file: str, name: str, step: int | None) -> Variant:
+    """Raises:
+    TypeError: it has no ``serve``, title or lesson.
+    """
     module = import_module(f"{__name__}.{file}")
     serve = getattr(module, "serve", None)
-    paragraphs = [" ".join(part.split()) for part in inspect.cleandoc(module.__doc__ or "").split("\n\n")]
-    if not callable(serve) or len(paragraphs) < 2 or module.__file__ is None:
+    path = Path(module.__file__ or "")
+    docstring = ast.get_docstring(ast.parse(path.read_bytes()))  # of the source: optimised bytecode has none
+    paragraphs = [" ".join(part.split()) for part in (docstring or "").split("\n\n")]
+    if not callable(serve) or len(paragraphs) < 2:
         raise TypeError(f"servers/{file}.py needs a serve(listener, options) and a docstring of a title and a lesson")
     return Variant(
         name=name.replace("_", "-"),
@@ -74,5 +87,5 @@ def _read(file: str, name: str, step: int | None) -> Variant:
         runs_on="loop" if inspect.iscoroutinefunction(serve) else "thread",
         wire=getattr(module, "ON_THE_WIRE", Wire()),
         serve=serve,
-        path=Path(module.__file__),
+        path=path,
     )

@@ -8,13 +8,17 @@ themselves does a connection change its class for one that shows them.
 
 from __future__ import annotations
 
+import contextvars
 import errno
+import logging
 import os
 import select
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
+
+log = logging.getLogger("echodeck.witness")
 
 _GONE_BEFORE_ACCEPT = {errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.ENETDOWN, errno.EHOSTUNREACH}
 _NO_DESCRIPTOR_LEFT = {errno.EMFILE, errno.ENFILE}
@@ -22,7 +26,12 @@ _TURNED_AWAY_IN_ONE_GO = 64
 
 
 class Watcher(Protocol):
-    """Is called with what happens, on the thread that accepts or closes; each method must be quick and safe there."""
+    """Is called with what happens, on the thread that accepts or closes; each method must be quick and safe there.
+
+    ``descriptor_bound`` is the first descriptor number that no client may keep.
+    """
+
+    descriptor_bound: int
 
     def admits(self, connection: Connection, address: Any) -> bool:
         """A client was accepted; False turns it away: it is closed, and the variant never sees it."""
@@ -68,7 +77,7 @@ class Connection(socket.socket):
     def _leave(self) -> None:
         watcher, self.watcher = self.watcher, None
         if watcher is not None:
-            watcher.closes(self)
+            _safely(watcher.closes, self)
 
     def show_to(self, tap: Tap | None) -> None:
         """From the next call on, show what is received and sent; to nobody with None."""
@@ -92,35 +101,39 @@ class TappedConnection(Connection):
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         data = super().recv(bufsize, flags)
         if (tap := self.tap) is not None and not flags & socket.MSG_PEEK:
-            tap.received(data)
+            self._show(tap.received, data)
         return data
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         count = super().recv_into(buffer, nbytes, flags)
         if (tap := self.tap) is not None and not flags & socket.MSG_PEEK:
-            tap.received(memoryview(buffer).cast("B")[:count])
+            self._show(tap.received, memoryview(buffer).cast("B")[:count])
         return count
 
     def send(self, data: Any, flags: int = 0, /) -> int:
         tap = self.tap  # asked for before: what is on its way when the tap comes was sent without it
         count = super().send(data, flags)
         if tap is not None:
-            tap.sent(memoryview(data).cast("B")[:count])
+            self._show(tap.sent, memoryview(data).cast("B")[:count])
         return count
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:
         tap = self.tap
         super().sendall(data, flags)
         if tap is not None:
-            tap.sent(data)
+            self._show(tap.sent, data)
 
     def sendmsg(self, buffers: Iterable[Any], *rest: Any) -> int:
         parts = list(buffers)
         tap = self.tap
         count = super().sendmsg(parts, *rest)
         if tap is not None:
-            tap.sent(b"".join(parts)[:count])
+            self._show(tap.sent, b"".join(parts)[:count])
         return count
+
+    def _show(self, how: Callable[[Any], object], data: Any) -> None:
+        if not _safely(how, data):
+            self.show_to(None)
 
 
 class Listener(socket.socket):
@@ -154,11 +167,17 @@ class Listener(socket.socket):
                 elif error.errno not in _GONE_BEFORE_ACCEPT and not self._was_swapped(error):
                     raise
                 continue
+            if descriptor >= self.watcher.descriptor_bound:
+                descriptor = _lowest(descriptor)
             kind = Connection if self.gettimeout() == 0.0 else TappedConnection
             connection = kind(self.family, self.type, self.proto, fileno=descriptor)
             connection.watcher = connection.client = connection.tap = None
-            if self.watcher.admits(connection, address):
-                connection.watcher = self.watcher
+            try:
+                if self.watcher.admits(connection, address):
+                    connection.watcher = self.watcher
+                    return connection, address
+            except Exception:  # it is served unwatched
+                _report()
                 return connection, address
             connection.close()
 
@@ -193,7 +212,38 @@ class Listener(socket.socket):
             poll.poll()
             return  # by now there may be a descriptor
         if _SPARE.spend_on(self):
-            self.watcher.turned_away(error)
+            _safely(self.watcher.turned_away, error)
+
+
+def _safely(call: Callable[[Any], object], argument: Any) -> bool:
+    """Whether it went well: what watches must not hurt what is watched."""
+    try:
+        call(argument)
+    except Exception:
+        _report()
+        return False
+    return True
+
+
+def _report() -> None:
+    # In a context of nobody's: otherwise it would be an exception of the server's.
+    contextvars.Context().run(log.exception, "what watches a server has failed; the server goes on unwatched")
+
+
+def _lowest(descriptor: int) -> int:
+    """The same socket under the lowest number that is free now.
+
+    accept(2) takes its number before it waits: what a blocked one got while all others were taken says nothing of now.
+    """
+    try:
+        lower = os.dup(descriptor)
+    except OSError:
+        return descriptor
+    if lower > descriptor:
+        os.close(lower)
+        return descriptor
+    os.close(descriptor)
+    return lower
 
 
 class _Spare:

@@ -1,4 +1,5 @@
 // What can be done with a server, and how a button says that it is being done.
+import {at, isAt} from "./facts.js";
 import {go} from "./navigation.js";
 import {notice, showProblem} from "./notices.js";
 import {call, serverPath} from "./rest.js";
@@ -15,7 +16,7 @@ export async function act(name, action) {
       act: () => call("POST", "/servers", {...spec, name, start: desired === "running"}).catch(showProblem),
     },
   });
-  if (location.pathname === `/ui/servers/${encodeURIComponent(name)}`) go("/", {push: true});
+  if (isAt(`/ui/servers/${encodeURIComponent(name)}`)) go(at("/"), {push: true});
 }
 
 /** The button says that it is at work until the promise is settled; what goes wrong is told. */

@@ -1,12 +1,15 @@
-// What changes in the app, as events (`GET /events`): one stream for the whole page, and the latest state of everything
-// it was sent. A hidden page lets go of its stream, since a browser opens only six connections to one host; when it is
-// seen again it goes on where it was.
+// What changes in the app, as events (`/events`): one stream for the whole page, and the latest state of everything it
+// was sent. A hidden page lets go of its stream; when it is seen again it goes on where it was.
 
+import {set as setClock} from "./clock.js";
 import {topics} from "./facts.js";
 import {BEAT_MS, until} from "./painting/beat.js";
+import {openStream} from "./stream.js";
 
 const TOGETHER_MS = 20;
-const RETRY_MS = 2000;
+const RETRY_MS = 1000;
+const SILENT_MS = 12_000; // without a beat, of which there is one every five seconds
+const GIVEN_UP_MS = 30_000; // then a new stream may find a way that this one has lost
 
 /** Topics of which there are many things, each known by its `key`; the loop is one. */
 const MANY = Object.entries(topics).filter(([, {key}]) => key).map(([topic, {kind, key}]) => ({topic, kind, key}));
@@ -14,14 +17,16 @@ const BY_KIND = new Map(MANY.map((one) => [one.kind, one]));
 
 /**
  * `servers`, `connections`, `exceptions`, `journal` are Maps by name or id, `loop` the latest figures of the loop.
- * `status` is "connecting", "live" or "lost".
+ * `status` is "connecting", "live", "silent" (connected, but nothing comes) or "lost"; `heardAt` is when the latest word came,
+ * in ms of `performance.now()`.
  */
 class Feed extends EventTarget {
   loop = null;
   status = "connecting";
+  heardAt = performance.now();
   #query = null;
   #lastEvent = null;
-  #source = null;
+  #stream = null;
   #changes = null;
   #flushed = -Infinity;
   #retry = 0;
@@ -31,6 +36,7 @@ class Feed extends EventTarget {
     super();
     for (const {topic} of MANY) this[topic] = new Map();
     document.addEventListener("visibilitychange", () => (document.hidden ? this.#close() : this.#open()));
+    setInterval(() => this.#listen(), 1000);
   }
 
   /**
@@ -58,35 +64,60 @@ class Feed extends EventTarget {
   }
 
   #open() {
-    if (this.#source || document.hidden || this.#query === null) return;
+    if (this.#stream || document.hidden || this.#query === null) return;
     clearTimeout(this.#retry);
     const resumed = this.#lastEvent ? `&heard=${this.#lastEvent}` : "";
-    const source = (this.#source = new EventSource(`/events?${this.#query}${resumed}`));
-    source.onopen = () => this.#setStatus("live");
-    source.onerror = () => {
-      this.#setStatus("lost");
-      if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
-      this.#close();
-      this.#retry = setTimeout(() => this.#open(), RETRY_MS);
-    };
-    source.addEventListener("snapshot", (event) => this.#take(event, (data) => this.#snapshot(data)));
-    source.addEventListener("changes", (event) => this.#take(event, (changes) => changes.forEach(([name, data]) => this.#change(name, data))));
+    this.#stream = openStream(`/events?${this.#query}${resumed}`, {
+      opened: () => this.#hear(),
+      heard: (name, data, id) => {
+        this.#hear();
+        if (name === "beat") setClock(data.at);
+        else if (name === "snapshot") this.#take(id, () => this.#snapshot(data));
+        else if (name === "changes") this.#take(id, () => data.forEach(([kind, one]) => this.#change(kind, one)));
+      },
+      ended: () => {
+        this.#setStatus("lost");
+        this.#again();
+      },
+    });
   }
 
   #close() {
-    this.#source?.close();
-    this.#source = null;
+    clearTimeout(this.#retry);
+    this.#stream?.();
+    this.#stream = null;
   }
 
-  #take(event, apply) {
-    this.#lastEvent = event.lastEventId;
+  #again() {
+    this.#close();
+    // Many tabs must not come back in the same moment.
+    this.#retry = setTimeout(() => this.#open(), RETRY_MS * (1 + Math.random()));
+  }
+
+  #hear() {
+    this.heardAt = performance.now();
+    this.#setStatus("live");
+  }
+
+  #listen() {
+    if (!this.#stream) return;
+    const silent = performance.now() - this.heardAt;
+    if (silent > SILENT_MS && this.status === "live") this.#setStatus("silent");
+    if (silent > GIVEN_UP_MS && this.status === "silent") {
+      this.heardAt += GIVEN_UP_MS / 2; // not at once again
+      this.#again();
+    }
+  }
+
+  #take(id, apply) {
+    this.#lastEvent = id;
     if (!this.#changes) {
       this.#changes = {loop: false, snapshot: false};
       for (const {topic} of MANY) this.#changes[topic] = new Set();
       // The first after a while at once, but for what is sent together with it; of many, all until the next beat.
       setTimeout(() => this.#flush(), performance.now() - this.#flushed > 2 * BEAT_MS ? TOGETHER_MS : until(BEAT_MS));
     }
-    apply(JSON.parse(event.data));
+    apply();
   }
 
   #change(name, data) {

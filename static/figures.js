@@ -1,4 +1,5 @@
 // Figures for people; app/web/figures.py writes them alike, by the same names.
+import {now} from "./clock.js";
 import {_, language} from "./words.js";
 
 const grouping = new Intl.NumberFormat("en-US");
@@ -7,8 +8,8 @@ const clock = new Intl.DateTimeFormat(language === "xx" ? "en" : language, {hour
 /** In the place of a figure that is not there. */
 const NOTHING = "–";
 
-/** Seconds from then until now, at least 0. */
-export const secondsSince = (iso) => Math.max(0, (Date.now() - Date.parse(iso)) / 1000);
+/** Seconds from then until now, at least 0; by the app's clock. */
+export const secondsSince = (iso) => Math.max(0, (now() - Date.parse(iso)) / 1000);
 
 /** A length of time in the largest unit that fits. */
 export function duration(seconds) {

@@ -1,5 +1,7 @@
 // The header's figures, whether they are live, and the choice of a theme.
-import {grouped, percent} from "./figures.js";
+import {now} from "./clock.js";
+import {root} from "./facts.js";
+import {grouped, percent, timeOfDay} from "./figures.js";
 import {_} from "./words.js";
 
 const at = (id) => document.getElementById(id);
@@ -12,7 +14,7 @@ export function followHeader(feed) {
   };
   const showStatus = () => {
     at("live").dataset.status = feed.status;
-    write("live-words", words[feed.status]);
+    write("live-words", feed.status === "silent" ? silent(feed) : words[feed.status]);
   };
   feed.addEventListener("status", showStatus);
   showStatus();
@@ -21,6 +23,12 @@ export function followHeader(feed) {
     if (changes.servers.size) showCounts(feed.servers);
   });
   document.addEventListener("click", chooseTheme);
+}
+
+/** Frozen, or cut off: what is shown may be old. */
+function silent(feed) {
+  const heardAt = new Date(now() - (performance.now() - feed.heardAt)).toISOString();
+  return _("nothing heard since %(time)s", {time: timeOfDay(heardAt)});
 }
 
 function showLoop(loop) {
@@ -53,7 +61,7 @@ function chooseTheme(event) {
   event.preventDefault();
   const theme = link.dataset.themeChoice;
   document.documentElement.dataset.theme = theme;
-  document.cookie = `echodeck-theme=${theme}; path=/; max-age=31536000; samesite=lax`;
+  document.cookie = `echodeck-theme=${theme}; path=${root}/; max-age=31536000; samesite=lax`;
   for (const other of document.querySelectorAll("a[data-theme-choice]")) {
     other.toggleAttribute("aria-current", false);
     if (other === link) other.setAttribute("aria-current", "true");

@@ -1,6 +1,7 @@
 // Going from page to page without leaving the document, so that terminals stay open: the new page's main part takes the
 // place of the old one's. Whatever goes wrong on the way, the browser does it the ordinary way.
 
+import {at, root} from "./facts.js";
 import {showProblem} from "./notices.js";
 import {nobodyAnswers} from "./rest.js";
 
@@ -68,7 +69,7 @@ export async function go(address, {push = false, scrolled = 0} = {}) {
 }
 
 function staysHere(target) {
-  const {pathname} = target;
+  const pathname = target.pathname.startsWith(at("/")) ? target.pathname.slice(root.length) : "";
   const ours = pathname === "/" || pathname === "/docs" || (pathname.startsWith("/ui/") && pathname !== "/ui/choose");
   return target.origin === location.origin && ours;
 }

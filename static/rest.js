@@ -1,4 +1,5 @@
 // Calls of the app's REST, and its refusals (RFC 9457) as errors.
+import {at} from "./facts.js";
 import {_, translate} from "./words.js";
 
 /** Why a call was not done: `status`, `kind` (the name of the refusal), `field` if one is to blame, `title`, `detail`. */
@@ -19,7 +20,7 @@ export class Problem extends Error {
 export async function call(method, path, body) {
   let response;
   try {
-    response = await fetch(path, {
+    response = await fetch(at(path), {
       method,
       headers: body === undefined ? {} : {"content-type": "application/json"},
       body: body === undefined ? undefined : JSON.stringify(body),

@@ -1,6 +1,8 @@
 // The interface's language, as app/web/words.py has it: English is in the code, other languages in the catalogue.
 // Babel finds messages by the names `_` and `n_`: their first arguments must be literals.
 
+import {at} from "./facts.js";
+
 export const language = document.documentElement.lang;
 
 const MARKED = "xx"; // brackets around every message, for tests
@@ -8,7 +10,7 @@ const {messages, sentences} = await load();
 
 async function load() {
   if (language === "en" || language === MARKED) return {messages: {}, sentences: []};
-  const response = await fetch(`/ui/words/${language}`);
+  const response = await fetch(at(`/ui/words/${language}`));
   const table = response.ok ? await response.json() : {messages: {}, sentences: []};
   return {...table, sentences: table.sentences.map(([english, other]) => [pattern(english), other])};
 }

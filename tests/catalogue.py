@@ -18,6 +18,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
+from app.connections.breaches import BREACH_WORDS
 from app.connections.client import CONNECTION_STATES
 from app.errors import refusals
 from app.supervising.lifecycle import EXIT_WORDS, STATES, State
@@ -123,7 +124,7 @@ def _sentences() -> Iterator[tuple[str, int, str]]:
                             yield file, node.lineno, sentence
     for state in State:
         yield "app/supervising/lifecycle.py", 1, state.value
-    for words in EXIT_WORDS.values():
+    for words in (*EXIT_WORDS.values(), *BREACH_WORDS.values()):
         if any(map(str.isalpha, words)):
             yield "app/supervising/lifecycle.py", 1, words
     for sentence in FOREIGN:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,25 @@ from app.supervising.spec import ServerSpec
 from app.supervising.supervisor import Supervisor
 from servers import Variant, Wire, discover
 
-pytest_plugins = ["tests.browsing", "tests.browser_clients", "tests.browser_terminals"]
+pytest_plugins = ["tests.browsing", "tests.browser_clients", "tests.browser_terminals", "tests.proxied"]
 
 VARIANTS = discover()
 
+# nohup and shells have these ignored in the background, and what tests start would inherit that.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 Start = Callable[..., Awaitable[Server]]
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
+    """What a worker tells of a test is text that every encoding takes, whatever the test has had logged."""
+    report = yield
+    report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
+    return report
 
 
 class HandClock(Clock):
@@ -108,7 +123,7 @@ async def api(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 def made_up(serve: Any, file: str = __file__) -> Variant:
     """A variant that no file declares; ``file`` is where its functions are."""
-    runs_on: Any = "loop" if asyncio.iscoroutinefunction(serve) else "thread"
+    runs_on: Any = "loop" if inspect.iscoroutinefunction(serve) else "thread"
     return Variant("made-up", None, "", "", runs_on, Wire(), serve, Path(file))
 
 

@@ -31,14 +31,6 @@ def states(program: Program) -> dict[str, str]:
     return {name: one["state"] for name, one in servers(program).items()}
 
 
-def free_ports(count: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports
-
-
 @contextmanager
 def held_port() -> Iterator[int]:
     """A port that is taken."""

@@ -157,8 +157,6 @@ BROKEN = [
     '{"type":"credit","bytes":true}',
     '{"type":"credit","bytes":1.0}',
     '{"type":"credit","bytes":"5"}',
-    '{"type":"credit","bytes":1,"more":1}',
-    '{"type":"eof","more":1}',
     "[" * 4000,
     '{"type":"eof"}' + " " * 5000,
     '{"type":"credit","bytes":' + "9" * 4100 + "}",
@@ -182,6 +180,20 @@ async def test_what_makes_no_sense_is_said_and_harms_nothing(app: FastAPI, begin
                 said.append(json.loads(message))
         assert echoed == b"beforeafter"
         assert [one["type"] for one in said] == ["error"]
+
+
+@pytest.mark.parametrize("later", ['"more": 1', '"more": {"deep": [null]}'])
+async def test_a_field_of_a_later_version_is_ignored(app: FastAPI, begin: Start, later: str) -> None:
+    server = await begin("asyncio")
+    async with served(app) as port, Page.v1(port, server.name) as page:
+        await page.send(b"x" * CREDIT)
+        assert await page.receive(CREDIT) == b"x" * CREDIT
+        await page.send(f'{{{later}, "type": "credit", "bytes": {CREDIT}}}')
+        await page.send(b"more")
+        assert await page.receive(4) == b"more"
+        await page.send(f'{{"type": "eof", {later}}}')
+        assert await page.receive_json() == {"type": "eof"}
+        assert await page.closed() == 1000
 
 
 # Ends

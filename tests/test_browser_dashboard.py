@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
 
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, WebSocketRoute, expect
 
 from tests.browsing import Deck, connect, eventually, light, live, refused, serious
 
@@ -168,16 +169,24 @@ def test_servers_are_found_by_words(page: Page, deck: Deck) -> None:
 @light
 def test_a_click_while_the_page_comes_alive_is_not_lost(page: Page, deck: Deck) -> None:
     deck.start("asyncio", name="mine")
-    arrived: list[Route] = []
-    page.route("**/events?*", lambda route: arrived.append(route))
+    news: list[str | bytes] = []
+    pages_end: list[WebSocketRoute] = []
+
+    def between(route: WebSocketRoute) -> None:
+        pages_end.append(route)
+        route.connect_to_server().on_message(lambda one: pages_end[1].send(one) if pages_end[1:] else news.append(one))
+
+    page.route_web_socket(re.compile("/events"), between)
     page.goto("/")
     button = page.locator('#server-mine [data-terminal="mine"]')
     box = button.bounding_box()
     assert box
     page.mouse.move(box["x"] + 9, box["y"] + 9)
     page.mouse.down()
-    eventually(lambda: page.title() and arrived, lambda: "the page asked for no news")
-    arrived[0].continue_()
+    eventually(lambda: page.title() and news, lambda: "the page asked for no news")
+    for one in news:
+        pages_end[0].send(one)
+    pages_end.append(pages_end[0])
     expect(page.locator("#live")).to_have_attribute("data-status", "live")
     expect(page.locator("#count-servers")).to_have_text("1")
     deck.start("asyncio", name="later")

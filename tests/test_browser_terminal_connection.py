@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, WebSocketRoute, expect
 
 from tests.browser_terminals import (
     TERMINALS,
@@ -177,3 +178,25 @@ def test_after_a_restart_of_the_app_terminals_come_back_by_themselves(
         again.end()
         deck.end()
     assert [one for one in complaints if "net::ERR" not in one] == []
+
+
+@light
+def test_what_a_later_app_says_besides_is_ignored(page: Page, deck: Deck) -> None:
+    def between(page_end: WebSocketRoute) -> None:
+        app_end = page_end.connect_to_server()
+
+        def pass_on(message: str | bytes) -> None:
+            if isinstance(message, str):
+                page_end.send('{"type":"weather","is":"fine"}')
+                message = json.dumps(json.loads(message) | {"more": {"deep": [None]}})
+            page_end.send(message)
+
+        app_end.on_message(pass_on)
+
+    page.route_web_socket("**/terminal", between)
+    deck.start("asyncio", name="later")
+    page.goto("/")
+    one = opened(page, "later")
+    expect(status(one)).to_contain_text("inside")
+    send(one, "hi")
+    expect(screen(one)).to_contain_text("> hihi")

@@ -104,7 +104,7 @@ def test_hex_shows_the_latest_of_much(page: Page, echo: Locator) -> None:
     press(echo, "Hex")
     line(echo).evaluate(PASTE_MANY, ["0123456789abcde\n", 65_536])
     expect(echo).to_contain_text("received 1.0 MB")
-    expect(echo.locator(".hex")).to_contain_text("< 000ffff0  30 31 32 33")
+    expect(echo.locator(".hex")).to_contain_text(re.compile(r"< 000ffff[0-9a-f]  3\d"))
     lines = echo.locator(".hex").evaluate("(hex) => hex.textContent.split('\\n').length")
     assert 65_536 // 16 <= lines < 4 * 65_536 // 16
 

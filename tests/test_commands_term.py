@@ -197,3 +197,23 @@ def test_more_terminals_than_may_be(program: Start) -> None:
     with piped(running.url, "term", name) as one:
         one.wait_for(b"accepted", "stderr")
         assert "--terminals" in error_output(running.url, "term", name, code=1)
+
+
+def test_what_a_later_app_says_besides_is_ignored() -> None:
+    from websockets.sync.server import ServerConnection, serve
+
+    def later(page: ServerConnection) -> None:
+        page.send('{"type":"opened","server":"x","local":"1","peer":"2","credit":262144,"more":1}')
+        page.send('{"type":"accepted","connection":"1-1","more":{"deep":[]}}')
+        page.send('{"type":"weather","is":"fine"}')
+        page.send(b"hello")
+        page.send('{"type":"eof","more":null}')
+        page.recv()
+        page.close(1000)
+
+    with serve(later, "127.0.0.1", 0, subprotocols=["echodeck.v1"]) as server:  # type: ignore[list-item]
+        threading.Thread(target=server.serve_forever).start()
+        done = run(f"http://127.0.0.1:{server.socket.getsockname()[1]}", "term", "x")
+        server.shutdown()
+    assert (done.returncode, done.stdout) == (0, b"hello")
+    assert b"accepted as connection 1-1" in done.stderr

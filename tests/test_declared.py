@@ -17,10 +17,11 @@ from app.commands.declare import carry_out
 from app.declaring import declared
 from app.declaring.declared import Undeclarable
 from app.declaring.plan import Present, make
+from app.kernel.ports import free_ports
 from app.supervising.lifecycle import State
 from app.supervising.spec import ServerSpec
 from tests.conftest import Program
-from tests.declaring import echodeck, entry, free_ports, held_port, servers, states
+from tests.declaring import echodeck, entry, held_port, servers, states
 from tests.helpers import Client
 
 Start = Callable[..., Program]

@@ -6,9 +6,12 @@ import asyncio
 import os
 import resource
 import socket
+import subprocess
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
+import httpx
 import pytest
 
 from app.errors import OutOfDescriptors
@@ -17,7 +20,7 @@ from app.loop.worker import Worker
 from app.supervising.lifecycle import State
 from app.supervising.supervisor import Supervisor
 from servers import Connection, Listener
-from tests.conftest import Start
+from tests.conftest import ECHODECK, Program, Start
 from tests.helpers import Client, until
 
 
@@ -85,6 +88,8 @@ async def test_a_blocking_accept_waits_for_a_client_to_turn_away(few_descriptors
         clients = 0
         turned = 0
 
+        descriptor_bound = 10**6
+
         def admits(self, connection: Connection, address: object) -> bool:
             self.clients += 1
             return True
@@ -116,6 +121,39 @@ async def test_a_blocking_accept_waits_for_a_client_to_turn_away(few_descriptors
             connection, _ = await worker.ended
         connection.close()
         assert (told.turned, told.clients) == (1, 1)
+
+
+@pytest.mark.parametrize("variant", ["threads", "blocking", "nonblocking", "selectors", "asyncio", "asyncio-streams"])
+async def test_when_all_have_left_the_next_client_is_served(
+    few_descriptors: None, supervisor: Supervisor, start: Start, variant: str
+) -> None:
+    """A blocked accept has taken its descriptor's number while all lower ones were in use."""
+    server = await start(variant)
+    for _ in range(2):
+        with ExitStack() as clients:
+            for _ in range(80):
+                client = clients.enter_context(socket.socket())
+                client.connect(("127.0.0.1", server.spec.port))
+                await asyncio.sleep(0)
+            if variant != "blocking":
+                await until(lambda: server.tally.turned_away > 0, "the bound is reached")
+        await until(lambda: server.tally.open == 0 and server.waiting == 0, "all have left")
+        before = server.tally.turned_away
+        async with await Client.to(server.spec.port) as later:
+            await later.ask(b"quit\n", server.variant.wire.prefix + b"quit\n")
+        assert server.tally.turned_away == before
+
+
+def test_with_too_few_for_any_server_it_says_so_at_the_start() -> None:
+    command = f"ulimit -n 64; exec {ECHODECK} serve --port 0 --state :memory:"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, "may have 64 open files" in done.stderr, "ulimit -n" in done.stderr) == (1, True, True)
+
+
+def test_with_few_it_says_how_many_and_serves(program: Callable[..., Program]) -> None:
+    running = program(command=("sh", "-c", f'ulimit -n 200; exec {ECHODECK} "$@"', "-"))
+    assert httpx.post(f"{running.url}/servers", json={"variant": "asyncio", "port": 0}).status_code == 201
+    assert "`ulimit -n` is 200" in running.end()
 
 
 async def test_a_server_too_many_is_refused(few_descriptors: None, supervisor: Supervisor, start: Start) -> None:

@@ -55,7 +55,7 @@ def test_our_containers_may_do_little(name: str) -> None:
 def test_no_container_may_gain_rights(service: dict[str, Any]) -> None:
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
-    assert re.fullmatch(r"echodeck|[a-z/]+:v?\d+\.\d+\.\d+", service["image"])
+    assert re.fullmatch(r"echodeck(-etcd)?|[a-z/]+:v?\d+\.\d+\.\d+", service["image"])
 
 
 def test_the_state_outlives_the_container() -> None:

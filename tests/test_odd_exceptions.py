@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -227,11 +228,12 @@ async def test_no_thread_is_left_behind_that_could_not_be_started(
         await client.ask(b"x", b"x")
     await until(lambda: len(server.threads) == 1, "only its own is left")
 
-    def refuses(*_: object) -> None:
+    def refuses(*_: object, **__: object) -> None:
         raise RuntimeError("can't start new thread")
 
+    starts = "_start_joinable_thread" if sys.version_info >= (3, 13) else "_start_new_thread"
     with monkeypatch.context() as short:
-        short.setattr(threading, "_start_new_thread", refuses)
+        short.setattr(threading, starts, refuses)
         await say(server.spec.port, b"")
     assert len(server.threads) == 1
     await until(lambda: server.exceptions == 1, "it is told")

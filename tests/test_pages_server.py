@@ -203,14 +203,14 @@ async def test_a_server_that_there_is_not(api: httpx.AsyncClient, path: str) -> 
 
 
 GUARDED = Settings.model_validate(
-    {"state": ":memory:", "token": "an owner's token", "viewer_token": "a viewer's token"}
+    {"state": ":memory:", "token": "an-owner's-token", "viewer_token": "a-viewer's-token"}
 )
 
 
 @pytest.mark.parametrize("settings", [GUARDED])
 async def test_who_may_only_look_is_offered_nothing_to_change(api: httpx.AsyncClient, begin: Start) -> None:
     await begin("asyncio", name="mine")
-    for token, offered in (("an owner's token", True), ("a viewer's token", False)):
+    for token, offered in (("an-owner's-token", True), ("a-viewer's-token", False)):
         api.headers["authorization"] = f"Bearer {token}"
         for path, words in (
             ("/ui/servers/mine", ('id="commands"', 'id="settings-form"')),

@@ -31,8 +31,8 @@ PLACES = {
 }
 """What is taken over on each page as soon as it lives; rows of servers are besides."""
 
-LATER = {"commands"}
-"""What stays the template's until something else is due there."""
+LATER = {"commands", "nodes"}
+"""What stays the template's until something else is due there; `nodes` are there in a fleet only."""
 
 
 @pytest.fixture

@@ -172,9 +172,18 @@ def test_the_options_are_those_of_the_program() -> None:
     said = subprocess.run([BIN / "echodeck", "serve", "--help"], capture_output=True, text=True, check=True).stdout
     said = re.sub(r"\x1b\[[0-9;]*m", "", said)
     for option in re.findall(
-        r"`(?:[^`]* )?(--[a-z-]+)", README.partition("## Running it")[2].partition("## With Docker")[0]
+        r"`(?:[^`]* )?(--[a-z-]+)", README.partition("## Running it")[2].partition("## What it withstands")[0]
     ):
         assert option in said or option == "--help", option
+
+
+def test_what_it_withstands_is_tested() -> None:
+    tables = README.partition("## What it withstands")[2].partition("## With Docker")[0]
+    named = set(re.findall(r"`(?:tests/)?(test_\w+\.py)`", tables))
+    assert len(named) > 15
+    assert [name for name in named if not (ROOT / "tests" / name).is_file()] == []
+    rows = [line for line in tables.splitlines() if line.startswith("| ") and "---" not in line]
+    assert [row for row in rows if "test" not in row.split("|")[3]] == []
 
 
 def test_the_tables_are_those_of_the_code() -> None:

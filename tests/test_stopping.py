@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import gc
+import inspect
 import os
 import socket
 import threading
@@ -243,7 +244,7 @@ async def test_a_busy_loop_is_not_woken_by_a_drained_listener(supervisor: Superv
 
 
 def variant(serve: object, **traits: object) -> dict[str, object]:
-    runs_on = "loop" if asyncio.iscoroutinefunction(serve) else "thread"
+    runs_on = "loop" if inspect.iscoroutinefunction(serve) else "thread"
     made = Variant("made-up", None, "", "", runs_on, Wire(), serve, Path(__file__))  # type: ignore[arg-type]
     return {
         "variants": {"made-up": made},

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from app.errors import NotKept
+from app.history import state_file
 from app.history import store as module
 from app.history.exceptions import Caught, Details
 from app.history.journal import Entry
@@ -28,8 +30,10 @@ from app.history.schema import (
     put_entry,
     put_exception,
     put_server,
+    trim,
 )
-from app.history.store import StateUnusable, Store
+from app.history.state_file import StateUnusable
+from app.history.store import Store
 from tests.helpers import until
 
 ONE = Saved(1, "one", "{}", "running")
@@ -39,7 +43,7 @@ TWO = Saved(2, "two", "{}", "stopped")
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
-    monkeypatch.setattr(module, "FLUSH_SECONDS", 0.1)
+    monkeypatch.setattr(module, "FLUSH_SECONDS", 5.0)
 
 
 async def read(path: Path) -> list[Saved]:
@@ -99,8 +103,9 @@ async def test_a_file_that_another_program_locks_for_a_while_is_written_later(
     store.open()
     with locked(path):
         store.put(put_server(ONE))
-        await store.flush()
-        await until(lambda: store.failure, "the failure shows")
+        with pytest.raises(NotKept, match="locked"):
+            await store.flush()
+        assert store.failure
         store.put(put_server(TWO))
     await until(lambda: store.failure is None, "it is written")
     await store.close()
@@ -246,22 +251,27 @@ async def test_the_journal_is_bounded_in_rows_and_age(tmp_path: Path, bounds: Bo
     old = NOW - timedelta(days=2)
     statements = [put_entry(entry(id, old if id < 3 else NOW)) for id in range(1, 6)]
     statements += [put_exception(caught(id, old if id < 3 else NOW)) for id in range(1, 6)]
-    kept = await keep(tmp_path / "state", *statements, bounds=bounds)
+    statements += trim(bounds, NOW - timedelta(days=bounds.days), NOW.timestamp())
+    kept = await keep(tmp_path / "state", *statements)
     assert (len(kept.journal), len(kept.exceptions)) == left
     assert (kept.journal[-1].id, kept.exceptions[-1].id) == (5, 5)
+    assert kept.known_time == NOW.timestamp()
 
 
-async def test_it_is_trimmed_while_it_runs_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "TRIM_SECONDS", 0.0)
+async def test_entries_of_a_while_when_the_clock_was_wrong_go_with_those_around_them(tmp_path: Path) -> None:
+    day = timedelta(days=1)
+    times = [NOW - 3 * day, NOW - day, NOW - 9999 * day, NOW + 400 * day, NOW]
+    statements = [put_entry(entry(id, at)) for id, at in enumerate(times, 1)]
     path = tmp_path / "state"
-    store = Store(path, Bounds(entries=3))
-    store.open()
-    for id in range(1, 50):
-        store.put(put_entry(entry(id)))
-        await store.flush()
-    with closing(sqlite3.connect(path)) as other:
-        assert other.execute("SELECT count(*) FROM journal").fetchone()[0] <= 4
-    await store.close()
+    kept = await keep(path, *statements, *trim(Bounds(), NOW - 2 * day, NOW.timestamp()))
+    assert [one.id for one in kept.journal] == [2, 3, 4, 5]
+    kept = await keep(path, *trim(Bounds(), NOW - day / 2, NOW.timestamp()))
+    assert [one.id for one in kept.journal] == [4, 5]
+
+
+async def test_what_is_all_old_goes_all(tmp_path: Path) -> None:
+    old = [put_entry(entry(id, NOW - timedelta(days=9))) for id in (1, 2)]
+    assert (await keep(tmp_path / "state", *old, *trim(Bounds(), NOW, NOW.timestamp()))).journal == []
 
 
 async def test_one_with_statements_of_his_own_is_asked_once_for_all_of_them(tmp_path: Path) -> None:
@@ -288,7 +298,7 @@ def schema(path: Path, version: int) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as made:
         for script in MIGRATIONS[:version]:
             made.executescript(script)
-        made.execute(f"PRAGMA application_id = {module._APPLICATION_ID}")
+        made.execute(f"PRAGMA application_id = {state_file._APPLICATION_ID}")
         made.execute(f"PRAGMA user_version = {version}")
         made.execute("INSERT INTO servers VALUES ('one', 1, '{}', 'running')")
 
@@ -308,7 +318,10 @@ async def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatc
         "app.history.schema.MIGRATIONS", (*MIGRATIONS[:2], "CREATE TABLE more (id); CREATE TABLE more (id)")
     )
     monkeypatch.setattr("app.history.schema.VERSION", 3)
-    monkeypatch.setattr("app.history.store._FOR_NOW", {sqlite3.SQLITE_ERROR})  # else the file is set aside, as it was
+    monkeypatch.setattr("app.history.state_file.VERSION", 3)
+    monkeypatch.setattr(
+        "app.history.state_file._FOR_NOW", {sqlite3.SQLITE_ERROR}
+    )  # else the file is set aside, as it was
     with pytest.raises(StateUnusable, match="more"):
         await read(path)
     monkeypatch.undo()
@@ -361,9 +374,10 @@ async def test_a_value_that_no_file_takes_is_lost_alone(tmp_path: Path, caplog: 
 async def test_what_fails_whenever_it_is_tried_holds_nothing_back(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    kept = await keep(tmp_path / "state", put_entry(entry(1)), put_entry(entry(1)), put_server(ONE))
+    nameless = put_server(Saved(1, None, "{}", "running"))  # type: ignore[arg-type]
+    kept = await keep(tmp_path / "state", put_entry(entry(1)), nameless, put_server(ONE))
     assert (len(kept.journal), kept.servers) == (1, [ONE])
-    assert "UNIQUE" in caplog.text
+    assert "NOT NULL" in caplog.text
 
 
 async def test_ids_go_on_after_the_highest_even_if_the_file_has_lost_count(tmp_path: Path) -> None:
@@ -409,7 +423,7 @@ async def test_history_is_given_up_before_what_should_run(tmp_path: Path, monkey
 
 def test_released_schemas_are_never_edited() -> None:
     """Files out there were made by these very scripts; change the tables by a further one."""
-    released = {1: "943c", 2: "184a"}
+    released = {1: "943c", 2: "184a", 3: "dd02", 4: "630a"}
     found = {
         number: hashlib.sha256(" ".join(script.split()).encode()).hexdigest()[:4]
         for number, script in enumerate(MIGRATIONS, 1)

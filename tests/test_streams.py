@@ -13,10 +13,11 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
+from app.program import uvicorn_protocols
+from app.program.uvicorn_protocols import BoundedHttp
 from app.settings import Settings
 from app.supervising.supervisor import Supervisor
-from app.web import streams, uvicorn_protocols
-from app.web.uvicorn_protocols import BoundedHttp
+from app.web import streams
 from tests.conftest import Start
 from tests.helpers import PATIENCE, until
 

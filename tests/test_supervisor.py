@@ -6,6 +6,7 @@ import asyncio
 import random
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -125,6 +126,12 @@ async def test_an_end_in_peace(start: Start, clock: HandClock, policy: str, stat
         await client.rest()
     await until(lambda: server.state is state, f"it is {state}")
     assert server.desired == desired
+
+
+async def test_port_0_is_no_port_that_the_kernel_gives_to_clients(start: Start) -> None:
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    for _ in range(20):
+        assert not first <= (await start("asyncio")).spec.port <= last
 
 
 async def test_a_port_that_was_lost_meanwhile_is_a_crash(start: Start, clock: HandClock) -> None:

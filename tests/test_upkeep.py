@@ -17,11 +17,12 @@ import httpx
 import pytest
 
 from app.declaring.upkeep import Upkeep
+from app.kernel.ports import free_ports
 from app.loop.ownership import OWNER
 from app.program import sighup
 from app.supervising.supervisor import Supervisor
 from tests.conftest import ECHODECK, Program
-from tests.declaring import echodeck, entry, free_ports, held_port, servers, states
+from tests.declaring import echodeck, entry, held_port, servers, states
 from tests.helpers import PATIENCE, Client, refuses, until
 
 Start = Callable[..., Program]
@@ -167,12 +168,10 @@ async def test_a_port_that_another_program_has_keeps_nobody_else_from_running(pr
     with held_port() as taken:
         file.write_text(entry("asyncio", taken, name="a") + entry("asyncio", port, name="b"))
         running = program("--config", str(file))
-        assert states(running) == {"a": "stopped", "b": "running"}
+        await until(lambda: states(running) == {"a": "backoff", "b": "running"}, "one waits")
         journal = httpx.get(f"{running.url}/journal", params={"server": "a"}).json()["items"]
-        assert f"cannot start: 127.0.0.1:{taken} is taken by a program outside" in str(journal)
-    running.signal(signal.SIGHUP)
-    running.wait_for("started a")
-    assert states(running) == {"a": "running", "b": "running"}
+        assert f"waits until it can listen: 127.0.0.1:{taken} is taken by a program outside" in str(journal)
+    await until(lambda: states(running) == {"a": "running", "b": "running"}, "it has its port")
 
 
 def test_what_may_not_be_is_in_the_journal(program: Start, file: Path) -> None:

@@ -234,8 +234,7 @@ async def test_a_second_client_waits_for_the_first(start: Start, variant: Varian
     async with await Client.to(server.spec.port) as first, await Client.to(server.spec.port) as second:
         await second.send(b"me too\nquit\n")
         await first.send(b"wait")
-        await until(lambda: server.waiting == 1, "the second stands in the accept queue")
-        assert server.tally.open == 1
+        await until(lambda: (server.waiting, server.tally.open) == (1, 1), "the second stands in the accept queue")
         await first.send(b"quit\n")
         assert await first.rest() == b"waitquit\n"
         assert await second.rest() == b"me too\nquit\n"

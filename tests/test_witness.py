@@ -17,6 +17,8 @@ from tests.helpers import PATIENCE, refuses
 class Watching:
     """Lets everybody in, up to ``most``."""
 
+    descriptor_bound = 1_000_000
+
     def __init__(self, most: int = 1000) -> None:
         self.most = most
         self.came: list[Connection] = []

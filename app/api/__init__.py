@@ -1,5 +1,5 @@
 """REST: thin routes, one file a noun.
 
-Imports: errors, loop, shapes, supervising, terminals, watching, web.
+Imports: across, errors, fleet, loop, shapes, supervising, terminals, watching, web.
 Imported by: program.
 """

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, WebSocket
 from fastapi.responses import Response
 
 from app.api.problems import responses
 from app.errors import ForeignOrigin, Invalid, NotAccepted, ReadOnly, TooManyStreams, Unknown
 from app.shapes.connections import Connections, ConnectionShape
 from app.shapes.openapi import EVENT_STREAM
+from app.supervising.supervisor import Supervisor
 from app.watching.tap import watch
-from app.web.context import supervisor
-from app.web.paging import After, Limit, cut, position
-from app.web.streams import EventStream
+from app.web.parameters import After, Limit, cut, position, supervisor
+from app.web.streams import EventStream, send_by_websocket
 
 router = APIRouter(prefix="/connections", tags=["connections"])
 
@@ -59,6 +59,14 @@ async def tap(request: Request, id: str) -> Response:
     found = supervisor(request)
     client = await found.connections.accepted(id)
     return EventStream(request.app.state.streams, watch(client, found.roster))
+
+
+@router.websocket("/{id}/tap")
+async def tap_by_websocket(websocket: WebSocket, id: str) -> None:
+    """The same, for browsers; each event is a message."""
+    found: Supervisor = websocket.app.state.supervisor
+    client = await found.connections.accepted(id)
+    await send_by_websocket(websocket.app.state.streams, watch(client, found.roster), websocket)
 
 
 @router.delete("/{id}", status_code=204, responses=responses(Unknown, NotAccepted, Invalid, ReadOnly, ForeignOrigin))

@@ -9,8 +9,7 @@ from fastapi import APIRouter, Query, Request
 from app.api.problems import responses
 from app.errors import ForeignOrigin, Invalid, ReadOnly, Unknown
 from app.shapes.happenings import Entries, EntryShape, Exceptions, ExceptionShape
-from app.web.context import known_server, supervisor
-from app.web.paging import After, Limit, cut, position
+from app.web.parameters import After, Limit, cut, known_server, position, supervisor
 
 router = APIRouter(tags=["exceptions"])
 
@@ -35,7 +34,7 @@ async def list_exceptions(
     found = chronicle.exceptions(position("exceptions", after) or None, server)
     found = [record for record in found if record.fits(type=type, text=q)]
     page, following = cut("exceptions", found, limit, lambda record: record.id)
-    items = [ExceptionShape.of(record) for record in page]
+    items = [ExceptionShape.of(record, chronicle) for record in page]
     await chronicle.flushed()
     return Exceptions.model_construct(items=items, next=following)
 
@@ -43,7 +42,7 @@ async def list_exceptions(
 @router.get("/exceptions/{id}", responses=responses(Unknown, Invalid))
 async def get_exception(request: Request, id: str) -> ExceptionShape:
     chronicle = supervisor(request).chronicle
-    item = ExceptionShape.of(chronicle.exception(id))
+    item = ExceptionShape.of(chronicle.exception(id), chronicle)
     await chronicle.flushed()
     return item
 
@@ -64,6 +63,6 @@ async def list_journal(request: Request, server: OfServer = None, limit: Limit =
     chronicle = supervisor(request).chronicle
     found = chronicle.entries(position("journal", after) or None, server)
     page, following = cut("journal", found, limit, lambda entry: entry.id)
-    items = [EntryShape.of(entry) for entry in page]
+    items = [EntryShape.of(entry, chronicle) for entry in page]
     await chronicle.flushed()
     return Entries.model_construct(items=items, next=following)

@@ -10,8 +10,8 @@ from app.api.problems import responses
 from app.errors import Invalid, Unknown
 from app.loop.tasks import current_lines, running
 from app.shapes.loop import LinesShape, LoopShape, Tasks, TaskShape
-from app.web.context import supervisor
-from app.web.paging import After, Limit, cursor, position
+from app.shapes.series import LoopSeriesShape
+from app.web.parameters import After, Last, Limit, Step, cursor, position, supervisor
 
 router = APIRouter(prefix="/loop", tags=["loop"])
 
@@ -21,6 +21,20 @@ async def get_loop(request: Request) -> LoopShape:
     """Lag, shares and stalls; lag and shares are those of the last seconds."""
     found = supervisor(request)
     return LoopShape.of(found.sampler, found.servers())
+
+
+@router.get("/series", responses=responses(Unknown, Invalid))
+async def get_loop_series(
+    request: Request,
+    every: Step = 1,
+    last: Last = None,
+    server: Annotated[str | None, Query(description="Of a fleet, the loop that has this one.", max_length=200)] = None,
+) -> LoopSeriesShape:
+    """What was, over time: ten minutes by the second, a day by the minute."""
+    found = supervisor(request)
+    if server is not None:
+        found.server(server)
+    return LoopSeriesShape.of(found.series, found.servers(), every, last)
 
 
 @router.get("/tasks", responses=responses(Unknown, Invalid))

@@ -8,11 +8,12 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, WebSocket
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.responses import Response
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, APIWebSocketRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.routing import Match
 
 from app.errors import (
@@ -23,6 +24,7 @@ from app.errors import (
     Refusal,
     ShuttingDown,
     TokenRequired,
+    TooManyGuesses,
     Unknown,
     refusals,
 )
@@ -45,7 +47,7 @@ class ProblemKind(BaseModel):
 def responses(*kinds: type[Refusal]) -> Responses:
     """For a route's ``responses``: the refusals it may answer with, besides those that every route may."""
     described: Responses = {}
-    everywhere: tuple[type[Refusal], ...] = (TokenRequired, ForeignHost, ShuttingDown)
+    everywhere: tuple[type[Refusal], ...] = (TokenRequired, TooManyGuesses, ForeignHost, ShuttingDown)
     for kind in dict.fromkeys((*kinds, *everywhere)):
         entry = described.setdefault(
             kind.status,
@@ -66,16 +68,16 @@ async def problem_kind(name: str) -> ProblemKind:
     )
 
 
-async def known_parameters(request: Request) -> None:
+async def known_parameters(connection: HTTPConnection) -> None:
     """A dependency of every route: a parameter that is misspelt must not be as if it were not there.
 
     Raises:
         Invalid: the route takes no such query parameter.
     """
-    route = request.scope.get("route")
-    if isinstance(route, APIRoute):
+    route = connection.scope.get("route")
+    if isinstance(route, APIRoute | APIWebSocketRoute):
         known = [parameter.alias for parameter in route.dependant.query_params]
-        if unknown := [name for name in request.query_params if name not in known]:
+        if unknown := [name for name in connection.query_params if name not in known]:
             takes = f"this takes {', '.join(known)}" if known else "this takes none"
             raise Invalid(f"{unknown[0]}: there is no such query parameter; {takes}.", field=unknown[0])
 
@@ -96,6 +98,10 @@ def install(
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
+        return response(explain(error.errors()))
+
+    @app.exception_handler(WebSocketRequestValidationError)
+    async def invalid_websocket(websocket: WebSocket, error: WebSocketRequestValidationError) -> Response:
         return response(explain(error.errors()))
 
     @app.exception_handler(HTTPException)

@@ -14,6 +14,7 @@ from app.errors import (
     Interrupted,
     Invalid,
     NameTaken,
+    NotKept,
     NotStopped,
     OutOfDescriptors,
     PortNotAllowed,
@@ -23,14 +24,15 @@ from app.errors import (
     Unknown,
 )
 from app.shapes.openapi import Responses
+from app.shapes.series import SeriesShape
 from app.shapes.servers import Servers, ServerShape
 from app.supervising.spec import ServerPatch, ServerSpec
-from app.web.context import supervisor
-from app.web.paging import After, Limit, cut, position
+from app.web.parameters import After, Last, Limit, Step, cut, position, supervisor
+from app.web.place import at
 
 router = APIRouter(prefix="/servers", tags=["servers"])
 
-CANNOT_WRITE = (ReadOnly, ForeignOrigin, BodyTooLarge)
+CANNOT_WRITE = (ReadOnly, ForeignOrigin, BodyTooLarge, NotKept)
 CANNOT_LISTEN = (PortTaken, PortNotAllowed, HostNotAllowed, OutOfDescriptors, ShuttingDown, Invalid)
 
 
@@ -53,7 +55,7 @@ LOCATION: Responses = {
 async def create_server(request: Request, response: Response, spec: ServerSpec) -> ServerShape:
     """Create a server and, unless `start` is false, answer once it listens."""
     server = await supervisor(request).create(spec)
-    response.headers["Location"] = f"/servers/{server.name}"
+    response.headers["Location"] = at(f"/servers/{server.name}")
     return ServerShape.of(server)
 
 
@@ -62,6 +64,13 @@ async def get_server(request: Request, name: str) -> ServerShape:
     item = ServerShape.of(supervisor(request).server(name))
     await supervisor(request).chronicle.flushed()
     return item
+
+
+@router.get("/{name}/series", responses=responses(Unknown, Invalid))
+async def get_series(request: Request, name: str, every: Step = 1, last: Last = None) -> SeriesShape:
+    """What was, over time: ten minutes by the second, a day by the minute."""
+    found = supervisor(request)
+    return SeriesShape.of(found.series, found.server(name), every, last)
 
 
 @router.patch("/{name}", responses=responses(Unknown, NotStopped, *CANNOT_LISTEN, *CANNOT_WRITE))

@@ -8,8 +8,7 @@ from fastapi.responses import PlainTextResponse
 from app.api.problems import responses
 from app.errors import Invalid, Unknown
 from app.shapes.servers import Variants, VariantShape
-from app.web.context import supervisor
-from app.web.paging import After, Limit, cursor, position
+from app.web.parameters import After, Limit, cursor, position, supervisor
 
 router = APIRouter(prefix="/variants", tags=["variants"])
 

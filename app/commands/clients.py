@@ -14,7 +14,7 @@ from app.console.figures import age, idle, rtt, size
 from app.console.live import View, keep_looking
 from app.console.many import to_each
 from app.console.reach import Answer, Reach, asks
-from app.console.tables import out, table
+from app.console.tables import out, table, to_terminal
 
 cli = typer.Typer()
 
@@ -108,7 +108,7 @@ class ConnectionsView(View[list[echodeck.Connection]]):
     def to_parts(self, found: list[echodeck.Connection]) -> list[Text | Table]:
         if not found:
             return [Text("Nobody is connected.")]
-        most = max(1, out.height - 3) if out.is_terminal else len(found)
+        most = max(1, out.height - 3) if to_terminal() else len(found)
         parts: list[Text | Table] = [connection_table(found[:most], of_all=self._server is None)]
         if len(found) > most:
             parts.append(Text(f"... and {len(found) - most} more"))

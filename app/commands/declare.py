@@ -17,7 +17,7 @@ from rich.text import Text
 
 import echodeck
 from app.console.reach import Reach, asks
-from app.console.tables import escape, out
+from app.console.tables import escape, out, to_terminal
 from app.declaring import declared, plan
 from app.declaring.declared import Undeclarable
 from app.declaring.plan import Course, Kind, Plan, Present, Step
@@ -175,7 +175,7 @@ def _apply_step(deck: echodeck.Client, step: Step) -> None:
 
 @contextmanager
 def _bar(steps: int) -> Iterator[Any]:
-    if steps < MANY or not out.is_terminal:
+    if steps < MANY or not to_terminal():
         yield lambda: None
         return
     beside = sys.stderr.isatty()  # errors that are redirected must not appear above the bar

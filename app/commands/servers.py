@@ -50,12 +50,30 @@ def ls(
         reach.hint("No servers; `echodeck start asyncio` is one.")
 
 
+COLUMNS = ("VARIANT", "STATE", "SINCE", "ADDRESS", "OPEN", "WAIT", "IN", "OUT", "EXC", "LOOP")
+
+
 def server_table(servers: list[echodeck.Server]) -> Table:
+    in_a_fleet = any(one.node for one in servers)
     return table(
-        ("NAME", "VARIANT", "STATE", "SINCE", "ADDRESS", "OPEN", "WAIT", "IN", "OUT", "EXC", "LOOP"),
+        (
+            "NAME",
+            *(("NODE",) if in_a_fleet else ()),
+            "VARIANT",
+            "STATE",
+            "SINCE",
+            "ADDRESS",
+            "OPEN",
+            "WAIT",
+            "IN",
+            "OUT",
+            "EXC",
+            "LOOP",
+        ),
         (
             (
                 one.name,
+                *((one.node or "-",) if in_a_fleet else ()),
                 one.variant,
                 one.state,
                 age(one.since),

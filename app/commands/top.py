@@ -18,7 +18,7 @@ from app.commands.clients import Interval
 from app.console.figures import share, size
 from app.console.live import View, keep_looking
 from app.console.reach import Answer, Reach, asks
-from app.console.tables import out, print_answer, table
+from app.console.tables import out, print_answer, table, to_terminal
 
 cli = typer.Typer()
 
@@ -148,7 +148,7 @@ class Top(View[Look]):
 
     def to_parts(self, found: Look) -> list[Text | Table]:
         rows = self._sorted(found.rows)
-        most = max(1, out.height - 7) if out.is_terminal else len(rows)
+        most = max(1, out.height - 7) if to_terminal() else len(rows)
         below = f"by {self._sort}" + (f"; {len(rows) - most} more" if len(rows) > most else "")
         return [*_head(found), Text(""), _table(rows[:most]), Text(below, style="dim")]
 

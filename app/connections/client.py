@@ -111,22 +111,23 @@ class Client:
             figures.rtt_us,
         )
 
-    def look(self) -> None:
-        """Ask the kernel what has changed."""
+    def look(self) -> bool:
+        """Ask the kernel what has changed; returns whether anything has."""
         try:
             info = tcp_info.info(self.connection)
             pulse = tcp_info.pulse(info)
             if pulse == self.pulse and not self.unread:
-                return
+                return False
             unread = tcp_info.unread(self.connection)
         except OSError:  # closed
-            return
+            return False
         if pulse == self.pulse and unread == self.unread:
-            return
+            return False
         self.pulse, self.unread = pulse, unread
         self.idle, self.rtt_us = tcp_info.timing(info)
         self.version += 1
         self.books.saw(self, self.final or tcp_info.reading(pulse)[0])
+        return True
 
     def hang_up(self) -> None:
         """Shut it both ways: a thread or task that reads from it or sends to it comes back at once."""

@@ -21,14 +21,18 @@ ON_THE_SILL = 2.0
 
 
 class Roster:
-    """``boot`` tells the numbers of one life of the app from those of the next.
+    """``node`` is the name of this app in a fleet, if it is in one; ``boot`` tells the numbers of one life of the app
+    from those of the next. ``most`` bounds how many clients may be
+    inside of all servers together; None for no bound but that of the descriptors.
 
     While ``news`` is a queue and not None, each client that enters or leaves is appended to it. ``looked_at`` is when,
     by the monotonic clock, the oldest of the latest looks at all clients was taken.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, node: str = "") -> None:
         self.boot = 1
+        self._prefix = f"{node}." if node else ""
+        self.most: int | None = None
         self.looked_at = 0.0
         self.news: deque[tuple[bool, Client]] | None = None
         self._clients: dict[int, Client] = {}
@@ -77,8 +81,12 @@ class Roster:
     def __len__(self) -> int:
         return len(self._clients)
 
+    @property
+    def full(self) -> bool:
+        return self.most is not None and len(self._clients) >= self.most
+
     def id(self, number: int) -> str:
-        return f"{self.boot}-{number}"
+        return f"{self._prefix}{self.boot}-{number}"
 
     def snapshot(self, one: Client | Waiter) -> Snapshot | None:
         """One client as it is now; None if it has just ended."""
@@ -91,7 +99,7 @@ class Roster:
             Unknown: no client has.
         """
         found: Client | Waiter | None = None
-        if parts := re.fullmatch(r"([0-9]{1,18})-([0-9]{1,18})", id):
+        if parts := re.fullmatch(r"([0-9]{1,18})-([0-9]{1,18})", id.removeprefix(self._prefix)):
             number = int(parts[2])
             if self.id(number) == id:
                 found = self._clients.get(number) or next((one for one in self.waiters() if one.number == number), None)

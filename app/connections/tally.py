@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from app.connections.breaches import Breaches
 from app.kernel.traffic import NO_TRAFFIC, Traffic
 
 
@@ -11,8 +12,9 @@ from app.kernel.traffic import NO_TRAFFIC, Traffic
 class Tally:
     """Counts that outlive the connections they count; their owner guards them against threads.
 
-    ``turned_away`` counts clients that were closed at once: too many already, or no descriptor left. ``ended`` is the
-    traffic of connections that are closed, ``seen`` what the latest look at those still open added up to.
+    ``turned_away`` counts clients that were closed at once: too many already, or no descriptor left (``breaches`` has
+    which, and how often). ``ended`` is the traffic of connections that are closed, ``seen`` what the latest look at
+    those still open added up to.
     """
 
     total: int = 0
@@ -21,6 +23,7 @@ class Tally:
     turned_away: int = 0
     ended: Traffic = NO_TRAFFIC
     seen: Traffic = NO_TRAFFIC
+    breaches: Breaches = field(default_factory=Breaches)
 
     def opened(self) -> None:
         self.total += 1

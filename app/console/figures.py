@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from app.web import figures
@@ -25,7 +26,17 @@ def span(seconds: float) -> str:
 
 
 def age(since: datetime) -> str:
-    return span((datetime.now(UTC) - since).total_seconds())
+    """By the app's clock, once that is known."""
+    return span((_now() - since).total_seconds())
+
+
+def tell_ages_by(now: Callable[[], datetime]) -> None:
+    global _now
+    _now = now
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def idle(seconds: float | None) -> str:

@@ -27,7 +27,7 @@ from rich.text import Text
 
 import echodeck
 from app.console.reach import Answer, Reach, refusal_text
-from app.console.tables import escape, out, print_answer
+from app.console.tables import escape, out, print_answer, to_terminal
 from app.program.exit_codes import print_error
 
 POLL_INTERVAL = 0.1
@@ -67,7 +67,7 @@ def keep_looking(reach: Reach, view: View[T], interval: float) -> None:
         Refused, Unreachable: the first request failed; Refused also later, unless the status is 503.
     """
     looks = _Looks(reach, view, interval)
-    if reach.as_json or not out.is_terminal:
+    if reach.as_json or not to_terminal():
         _print_each(reach, view, looks)
     else:
         _redraw(view, looks)

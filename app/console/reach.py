@@ -6,6 +6,7 @@ import errno
 import functools
 import inspect
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Callable, Sequence
@@ -19,14 +20,17 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.table import Table
 
 import echodeck
+from app.console import figures
 from app.console.tables import encode_json, escape, print_answer
-from app.program.exit_codes import INVALID, NOT_ALLOWED, REFUSED, UNKNOWN, UNREACHABLE, fail
+from app.program.exit_codes import INVALID, NOT_ALLOWED, REFUSED, UNKNOWN, UNREACHABLE, fail, print_error
 
-CONFIG = user_config_path("echodeck") / "config.toml"
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 EXIT_CODES = {401: NOT_ALLOWED, 403: NOT_ALLOWED, 404: UNKNOWN, 422: INVALID}
 """By HTTP status; every other refusal is REFUSED."""
+
+NOT_WRITTEN = frozenset({errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT, errno.EBADF, errno.ENXIO})
+"""Errors of an output that takes nothing more."""
 
 NOT_BY_TOKEN = frozenset({"port-not-allowed", "host-not-allowed"})
 """Refusals with 403 that do not depend on the token."""
@@ -99,6 +103,7 @@ def asks(command: Callable[..., None]) -> Callable[..., None]:
             sys.stdout.reconfigure(errors="backslashreplace")
         try:
             with client(url, token) as deck:
+                figures.tell_ages_by(deck.now)
                 command(Reach(deck, as_json), **arguments)
             sys.stdout.flush()
         except echodeck.Refused as reason:
@@ -108,6 +113,8 @@ def asks(command: Callable[..., None]) -> Callable[..., None]:
         except UnicodeError:
             fail("an argument is not UTF-8", INVALID)
         except OSError as error:
+            if error.errno not in NOT_WRITTEN:
+                fail(escape(f"{error.filename or 'the system'}: {error.strerror or error}"), REFUSED)
             _fail_output(error)
 
     asking.__doc__ = "\n\n".join(
@@ -119,19 +126,24 @@ def asks(command: Callable[..., None]) -> Callable[..., None]:
 
 def client(url: str | None, token: str | None, patience: float = echodeck.SECONDS_TO_ANSWER) -> echodeck.Client:
     """A client of the app that option, environment or config file name. Ends the program if they are invalid."""
-    configured = configuration()
-    given = token or configured.token
-    if given and not (given.isascii() and given.isprintable()):
-        fail("--token has letters that no token has", INVALID)
+    configured = Configured() if url and token else configuration()
+    given = (token or configured.token or "").rstrip("\r\n")  # as a file ends
+    if given and not echodeck.is_token(given):
+        fail(f"--token, ECHODECK_TOKEN or the config file: {echodeck.NO_TOKEN}", INVALID)
     where = url or configured.url or DEFAULT_URL
-    no_address = f"--url {escape(where)} is no address of an app; one looks like {DEFAULT_URL}"
+    no_address = f"--url {_shown(where)} is no address of an app; one looks like {DEFAULT_URL}"
     try:
         parts = urlsplit(where)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
             fail(no_address, INVALID)
-        return echodeck.Client(where, given, patience)
-    except (httpx.InvalidURL, ValueError):
+    except ValueError:
         fail(no_address, INVALID)
+    try:
+        return echodeck.Client(where, given or None, patience)
+    except httpx.InvalidURL:
+        fail(no_address, INVALID)
+    except ValueError as reason:
+        fail(f"--url {_shown(where)}: {reason}", INVALID)
 
 
 def exit_code(reason: echodeck.Refused) -> int:
@@ -147,16 +159,29 @@ def refusal_text(reason: echodeck.Refused) -> str:
     return escape(reason.detail)
 
 
+def _shown(url: str) -> str:
+    """Without the password that may be in it."""
+    return escape(re.sub(r"(?<=//)[^/]*@", "", url))
+
+
 def configuration() -> Configured:
+    """What the user's file says; nothing, if the user has none, or no folder where it could be read."""
     try:
-        return Configured.model_validate(tomllib.loads(CONFIG.read_text()))
-    except FileNotFoundError:
+        file = user_config_path("echodeck") / "config.toml"
+    except RuntimeError:  # there is no home directory
+        return Configured()
+    try:
+        return Configured.model_validate(tomllib.loads(file.read_bytes().decode("utf-8-sig")))
+    except (FileNotFoundError, NotADirectoryError):
         return Configured()
     except ValidationError as reason:
         wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in reason.errors())
-        fail(f"{CONFIG} cannot be used: {wrong}", INVALID)
-    except (OSError, ValueError) as reason:
-        fail(f"{CONFIG} cannot be used: {reason}", INVALID)
+        fail(f"{file} cannot be used: {wrong}", INVALID)
+    except OSError as reason:
+        print_error(f"{file} is not read: {reason.strerror}")
+        return Configured()
+    except ValueError as reason:
+        fail(f"{file} cannot be used: {reason}", INVALID)
 
 
 def _fail_output(error: OSError) -> NoReturn:

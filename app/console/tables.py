@@ -21,8 +21,13 @@ GAP = 2
 out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
+def to_terminal() -> bool:
+    """Whether a person sees what is printed. Not as Rich has it: to it FORCE_COLOR makes a terminal of every pipe."""
+    return sys.stdout.isatty()
+
+
 def width() -> int:
-    return out.width if out.is_terminal else WIDE
+    return out.width if to_terminal() else WIDE
 
 
 def escape(text: str) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import quote
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxy, InvalidStatus
 from websockets.typing import Subprotocol
 
 import echodeck
@@ -111,14 +111,15 @@ class TerminalClient:
             return await connect(
                 url,
                 subprotocols=[Subprotocol(V1)],
-                additional_headers={"Authorization": f"Bearer {self._deck.token}"} if self._deck.token else None,
+                additional_headers=self._deck.headers,
+                ssl=self._deck.tls,
                 compression=None,
                 max_queue=None,  # credit bounds it
                 max_size=None,
                 ping_interval=None,  # the app sends them
                 close_timeout=SECONDS_TO_LEAVE,
                 open_timeout=echodeck.SECONDS_TO_CONNECT,
-                proxy=None if echodeck.is_near(self._deck.url) else True,
+                proxy=self._deck.proxy,
             )
         except InvalidStatus as answer:
             response = answer.response
@@ -126,6 +127,8 @@ class TerminalClient:
                 echodeck.refusal(response.status_code, bytes(response.body or b""), bool(self._deck.token))
                 or echodeck.Unreachable(f"what answers at {self._deck.url} is no Echodeck ({response.status_code})")
             ) from None
+        except InvalidProxy:
+            raise echodeck.Unreachable("the proxy in the environment cannot be used for a WebSocket") from None
         except InvalidHandshake as error:
             raise echodeck.Unreachable(f"what answers at {self._deck.url} is no Echodeck: {error}") from error
         except OSError as error:
@@ -141,7 +144,7 @@ class TerminalClient:
                 continue
             control: dict[str, Any] = json.loads(message)
             self._out.put((self._byte_format.event(control), 0))
-            match control["type"]:
+            match control.get("type"):  # what is not known here is of a later version
                 case "opened":
                     waits = self._loop.call_later(SECONDS_TO_BE_ACCEPTED, self._report, "waits in the backlog")
                     threading.Thread(target=self._read_stdin, daemon=True).start()

@@ -18,7 +18,7 @@ from typing import Any
 from app.supervising.lifecycle import AT_REST, State
 from app.supervising.spec import PLACE, Limits, ServerSpec
 
-FIELDS = (*PLACE, *Limits.model_fields)
+FIELDS = (*PLACE, "on", *Limits.model_fields)
 """What can differ between a server and its declaration; whether it runs is another matter."""
 
 

@@ -2,7 +2,7 @@
 
 What the file says is made so; servers that it never declared are left alone, and those that it declared when it was
 last read but no longer does are removed. A server that cannot be had does not keep the others from running: it is
-there, stopped, and the journal says why; the next reading tries again.
+there, and the journal says why; while somebody else has its port it waits, else the next reading tries again.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from pathlib import Path
 from app.declaring import declared, plan
 from app.declaring.declared import Undeclarable
 from app.declaring.plan import Course, Kind, Plan, Present, Step
-from app.errors import Refusal
+from app.errors import NotKept, Refusal
 from app.loop.worker import Worker
+from app.supervising.lifecycle import State
 from app.supervising.spec import ServerPatch, ServerSpec
 from app.supervising.supervisor import Supervisor
 
@@ -123,6 +124,10 @@ class Upkeep:
         if reason is None:
             try:
                 await self._do(step)
+            except NotKept as warning:
+                log.error("%s %s: %s", plan.DONE[step.kind], step.name, warning.detail)
+            except _NotYet as why:
+                reason = str(why)
             except Refusal as refusal:
                 reason = refusal.detail
                 if step.kind in {Kind.CREATE, Kind.CHANGE}:  # of a start, the server itself tells
@@ -149,7 +154,13 @@ class Upkeep:
                 assert step.spec
                 await self._supervisor.create(step.spec)
             case Kind.START:
-                await self._supervisor.start(step.name)
+                server = await self._supervisor.keep(step.name)
+                if server.exit and server.state in {State.BACKOFF, State.CRASHED, State.FAILED}:
+                    raise _NotYet(server.exit.message)
+
+
+class _NotYet(Exception):
+    """It does not run; the message says why. What is to be done about it, its policy knows."""
 
 
 def present(supervisor: Supervisor) -> Iterable[Present]:

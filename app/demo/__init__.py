@@ -1,5 +1,5 @@
 """The demo: a server of every variant, and visitors that behave like people.
 
-Imports: loop, supervising.
+Imports: kernel, loop, supervising.
 Imported by: commands.
 """

@@ -38,11 +38,12 @@ BETWEEN_FIRSTS = (65.0, 110.0)
 
 
 class Place(NamedTuple):
-    """A server as visitors know it."""
+    """A server as visitors know it; without a ``host`` it is where they think that all are."""
 
     name: str
     port: int
     clients: str
+    host: str = ""
 
 
 def crowd(places: Iterable[Place]) -> dict[Place, int]:
@@ -140,7 +141,7 @@ class Visitors:
         variants, servers = await worker.ended
         clients = {one.name: one.clients for one in variants}
         return crowd(
-            Place(one.name, one.port, clients.get(one.variant, "all at once"))
+            Place(one.name, one.port, clients.get(one.variant, "all at once"), one.host if one.node else "")
             for one in servers
             if one.desired == "running" and one.state not in FINAL
         )
@@ -168,7 +169,7 @@ class Visitors:
         """Whether the connection was made."""
         try:
             async with asyncio.timeout(SECONDS_TO_CONNECT):
-                reader, writer = await asyncio.open_connection(self._host, place.port)
+                reader, writer = await asyncio.open_connection(place.host or self._host, place.port)
         except OSError:  # TimeoutError is one
             return False
         guest = Guest(reader, writer, self._chance)

@@ -1,5 +1,6 @@
-"""What happened: the journal and the exceptions, in memory to be read, in the state file (SQLite) for the next start.
+"""What happened: the journal, the exceptions and figures over time, in memory to be read, in the state file (SQLite)
+for the next start.
 
 Imports: addresses, clock, errors, loop.
-Imported by: program, shapes, supervising.
+Imported by: program, shapes, supervising, watching.
 """

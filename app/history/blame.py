@@ -39,6 +39,11 @@ def message_of(error: BaseException) -> str:
     return bounded(message, MOST_MESSAGE)
 
 
+def in_words(error: BaseException) -> str:
+    """Its type and its message."""
+    return f"{bounded(type(error).__name__, MOST_NAME)}: {message_of(error)}"
+
+
 def bounded(text: str, most: int) -> str:
     """At most ``most`` characters, with the middle left out if need be, and no half of a surrogate pair."""
     if len(text) > most:

@@ -5,19 +5,25 @@
 
 from __future__ import annotations
 
+import contextvars
+import logging
 import threading
-from collections.abc import Callable, Hashable
-from datetime import timedelta
+from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from app.clock import Clock
-from app.errors import Unknown
+from app.errors import NotKept, Unknown
 from app.history import blame, schema
 from app.history.exceptions import Caught, ExceptionLog
 from app.history.journal import Entry, Journal
+from app.history.known_time import KnownTime
 from app.history.schema import Kept, Statement
 from app.history.store import Store
 from servers import Variant
+
+log = logging.getLogger("echodeck.chronicle")
 
 SHOWN_AGAIN = frozenset(10**power for power in range(1, 10))
 """Of equal exceptions, the app's log shows the first, the tenth, the hundredth, and so on."""
@@ -42,16 +48,16 @@ def _marks(error: BaseException) -> dict[str, Any]:
 
 
 class Chronicle:
-    """``connection_id`` makes a connection's id of its number."""
+    """``connection_id`` makes a connection's id of its number; ``node`` is the name of this app in a fleet."""
 
-    def __init__(self, store: Store, clock: Clock, connection_id: Callable[[int], str]) -> None:
+    def __init__(self, store: Store, clock: Clock, connection_id: Callable[[int], str], node: str = "") -> None:
+        self.node = node
         self._store = store
         self._clock = clock
         self._connection_id = connection_id
         self._lock = threading.RLock()  # the garbage collector may come while it is held, and bring a task's exception
         self._looking = threading.local()
         self._unsaved = False
-        self._expire_due = 0.0
         self._days = timedelta(days=store.bounds.days)
         self.remember(Kept())
 
@@ -60,14 +66,22 @@ class Chronicle:
         bounds = self._store.bounds
         self.journal = Journal(bounds.entries, kept.journal, kept.last_entry)
         self._exceptions = ExceptionLog(bounds.exceptions, kept.exceptions, kept.last_exception)
+        known_time = kept.known_time
+        if known_time is None:
+            known_time = (kept.journal[-1].at if kept.journal else self._clock.wall()).timestamp()
+        self._known_time = KnownTime(known_time, self._clock.now())
+        self._expire_due = 0.0
 
     # Writing
 
     def note(self, server: str, what: str) -> None:
-        self._expire()
-        with self._lock:
-            entry = self.journal.note(self._clock.wall(), server, blame.bounded(what, blame.MOST_MESSAGE))
-            self._store.put(schema.put_entry(entry))
+        try:
+            self._expire()
+            with self._lock:
+                entry = self.journal.note(self._clock.wall(), server, blame.bounded(what, blame.MOST_MESSAGE))
+                self._store.put(schema.put_entry(entry))
+        except Exception:  # what happens is more important than its note
+            contextvars.Context().run(log.exception, "an event of %s could not be noted", server)
 
     def caught(self, error: BaseException, net: str, run: Hashable, server: str, serial: int, variant: Variant) -> bool:
         """Count an exception of a run, and keep it if it is new; returns whether it is worth a line in the log.
@@ -125,7 +139,17 @@ class Chronicle:
     async def flushed(self) -> None:
         """Return when what is to be shown now would survive the end of the process, if it can be written at all."""
         if self._store.failure is None:
-            await self._store.flush()
+            with suppress(NotKept):
+                await self._store.flush()
+
+    def statements(self) -> list[Statement]:
+        """Those that write down all of it."""
+        with self._lock:
+            return [
+                *(schema.put_entry(entry) for entry in self.journal.since(0)),
+                *(schema.put_exception(record) for record in self._exceptions.latest()),
+                *schema.put_last_ids(self.journal.last_id, self._exceptions.last_id),
+            ]
 
     @property
     def revision(self) -> int:
@@ -158,13 +182,19 @@ class Chronicle:
         with self._lock:
             return self._exceptions.changed_since(revision), self._exceptions.ids()
 
+    def id(self, number: int | str) -> str:
+        """By which an exception or an entry is known, in the whole fleet."""
+        return f"{self.node}.{number}" if self.node else str(number)
+
     def exception(self, id: str) -> Caught:
         """Raises:
         Unknown: there is none with this id.
         """
         with self._lock:
-            found = self._exceptions.find(int(id)) if id.isascii() and id.isdecimal() and len(id) < 19 else None
-        if found is None or str(found.id) != id:
+            number = id.removeprefix(self.id(""))
+            whole = number.isascii() and number.isdecimal() and len(number) < 19
+            found = self._exceptions.find(int(number)) if whole else None
+        if found is None or self.id(found.id) != id:
             raise Unknown(f"There is no exception {id!r}; it may have been cleared.", what="exception")
         return found
 
@@ -172,9 +202,10 @@ class Chronicle:
         """How many a server raised since they were cleared."""
         return self._exceptions.counts[server, serial]
 
-    def exceptions_raised(self, server: str, serial: int) -> int:
-        """How many a server raised since the app started."""
-        return self._exceptions.raised[server, serial]
+    @property
+    def raised(self) -> Mapping[tuple[str, int], int]:
+        """How many exceptions servers raised since the app started, by name and serial; none where there is no key."""
+        return self._exceptions.raised
 
     def _save_exceptions(self) -> list[Statement]:
         with self._lock:
@@ -185,7 +216,10 @@ class Chronicle:
         if self._clock.now() < self._expire_due:
             return
         self._expire_due = self._clock.now() + EXPIRE_SECONDS
-        oldest = self._clock.wall() - self._days
         with self._lock:
+            known_time = self._known_time.look(self._clock.wall().timestamp(), self._clock.now())
+            oldest = datetime.fromtimestamp(known_time, UTC) - self._days
             self.journal.expire(oldest)
             self._exceptions.expire(oldest)
+        for statement in schema.trim(self._store.bounds, oldest, known_time):
+            self._store.put(statement)

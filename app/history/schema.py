@@ -32,6 +32,15 @@ MIGRATIONS = (
         traceback TEXT NOT NULL, input BLOB, fatal INTEGER NOT NULL, count INTEGER NOT NULL
     ) STRICT
     """,
+    """
+    ALTER TABLE app ADD COLUMN known_time REAL
+    """,
+    """
+    CREATE TABLE minutes (
+        server TEXT NOT NULL, serial INTEGER NOT NULL, hour INTEGER NOT NULL, packed BLOB NOT NULL,
+        PRIMARY KEY (server, serial, hour)
+    ) STRICT, WITHOUT ROWID
+    """,
 )
 
 VERSION = len(MIGRATIONS)
@@ -50,18 +59,31 @@ class Saved:
 
 
 @dataclass(frozen=True)
+class Minutes:
+    """An hour of a server's figures (``series.Series.hour``); ``hour`` counts from the epoch."""
+
+    server: str
+    serial: int
+    hour: int
+    packed: bytes
+
+
+@dataclass(frozen=True)
 class Kept:
     """All that the file holds, each in the order of its making; ``boots`` counts how often the file was opened.
 
-    The last ids are those last given, even if what had them is gone: none is given twice.
+    The last ids are those last given, even if what had them is gone: none is given twice. ``known_time`` is the latest
+    time that is believed, in seconds of the epoch.
     """
 
     servers: list[Saved] = field(default_factory=list)
     journal: list[Entry] = field(default_factory=list)
     exceptions: list[Caught] = field(default_factory=list)
+    minutes: list[Minutes] = field(default_factory=list)
     last_entry: int = 0
     last_exception: int = 0
     boots: int = 1
+    known_time: float | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +123,8 @@ def read(database: sqlite3.Connection) -> Kept:
         "count FROM exceptions ORDER BY id"
     )
 
+    minutes = database.execute("SELECT server, serial, hour, packed FROM minutes ORDER BY hour")
+
     def caught(id: int, server: str, serial: int, variant: str, first: float, latest: float, *more: Any) -> Caught:
         *details, fatal, count = more
         return Caught(
@@ -112,17 +136,32 @@ def read(database: sqlite3.Connection) -> Kept:
         return max(int(highest), int(last.get(table, 0)))
 
     last = dict(database.execute("SELECT name, seq FROM sqlite_sequence").fetchall())
+    boots, known_time = database.execute("SELECT boots, known_time FROM app").fetchone()
     return Kept(
         servers=[Saved(*row) for row in servers],
         journal=[Entry(id, at(when), server, what) for id, when, server, what in journal],
         exceptions=[caught(*row) for row in exceptions],
+        minutes=[Minutes(*row) for row in minutes],
         last_entry=last_id("journal"),
         last_exception=last_id("exceptions"),
-        boots=int(database.execute("SELECT boots FROM app").fetchone()[0]),
+        boots=int(boots),
+        known_time=known_time,
     )
 
 
 BOOT: Statement = ("UPDATE app SET boots = boots + 1", ())
+
+
+def put_boots(boots: int) -> Statement:
+    return "UPDATE app SET boots = ?", (boots,)
+
+
+def put_last_ids(entry: int, exception: int) -> list[Statement]:
+    """In a file that was made anew, so that no id is given twice."""
+    return [
+        ("DELETE FROM sqlite_sequence", ()),
+        ("INSERT INTO sqlite_sequence (name, seq) VALUES ('journal', ?), ('exceptions', ?)", (entry, exception)),
+    ]
 
 
 def put_server(saved: Saved) -> Statement:
@@ -144,7 +183,7 @@ def is_history(statement: Statement) -> bool:
     return statement[0] == _PUT_ENTRY
 
 
-_PUT_ENTRY = "INSERT INTO journal VALUES (?, ?, ?, ?)"
+_PUT_ENTRY = "INSERT INTO journal VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
 _PUT_EXCEPTION = "INSERT OR REPLACE INTO exceptions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _PUT_SERVER = (
     "INSERT INTO servers VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
@@ -179,15 +218,45 @@ def put_exception(record: Caught) -> Statement:
     )
 
 
+def put_minutes(minutes: Minutes) -> Statement:
+    return (
+        "INSERT OR REPLACE INTO minutes VALUES (?, ?, ?, ?)",
+        (minutes.server, minutes.serial, minutes.hour, minutes.packed),
+    )
+
+
+def drop_minutes(server: str, serial: int) -> Statement:
+    return "DELETE FROM minutes WHERE server = ? AND serial = ?", (server, serial)
+
+
+def trim_minutes(oldest_hour: int) -> Statement:
+    return "DELETE FROM minutes WHERE hour < ?", (oldest_hour,)
+
+
 def drop_exceptions(up_to: int, server: str | None) -> Statement:
     """Those with ids up to this one; of one server, or of all with None."""
     return "DELETE FROM exceptions WHERE id <= ? AND server = coalesce(?, server)", (up_to, server)
 
 
-def trim(bounds: Bounds, now: datetime) -> list[Statement]:
-    """Drop what is beyond the bounds."""
-    oldest = now.timestamp() - bounds.days * 86_400
+def trim_rows(bounds: Bounds) -> list[Statement]:
+    """Drop what is beyond the bounds in rows."""
     return [
-        (f"DELETE FROM {table} WHERE at < ? OR id <= (SELECT max(id) FROM {table}) - ?", (oldest, rows))  # noqa: S608
+        (f"DELETE FROM {table} WHERE id <= (SELECT max(id) FROM {table}) - ?", (rows,))  # noqa: S608
         for table, rows in (("journal", bounds.entries), ("exceptions", bounds.exceptions))
+    ]
+
+
+def trim(bounds: Bounds, oldest: datetime, known_time: float) -> list[Statement]:
+    """Drop what is beyond the bounds, in rows and in days, and remember the time by which that was judged."""
+    before = oldest.timestamp()
+    return [
+        *trim_rows(bounds),
+        # Only up to the first entry that is young enough: those of a while when the clock was wrong go with the others.
+        (
+            "DELETE FROM journal WHERE at < ?1 "
+            "AND id < coalesce((SELECT min(id) FROM journal WHERE at BETWEEN ?1 AND ?2), 9e18)",
+            (before, known_time),
+        ),
+        ("DELETE FROM exceptions WHERE at < ?", (before,)),
+        ("UPDATE app SET known_time = ?", (known_time,)),
     ]

@@ -10,6 +10,13 @@ RESERVE = 64
 """Descriptors that servers together never take, so that the page still answers when clients have taken all the rest."""
 
 
+FEWEST = 2 * RESERVE
+"""With fewer open files no server could ever start: what is not kept for the page is taken by the app itself."""
+
+FEW = 1024
+"""With fewer it is worth a word."""
+
+
 def raise_limit() -> int:
     """Raise the soft limit of open files to the hard one; returns it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -87,17 +87,28 @@ def owner_of(one: object) -> Owner | None:
     return getattr(one, _MARK, None)
 
 
+class _Task(asyncio.Task[T]):
+    """Keeps its name when ``create_task`` was given none: Python 3.13 sets the name None after the factory."""
+
+    def set_name(self, value: object) -> None:
+        if value is not None:
+            super().set_name(value)
+
+
 def _create(
     loop: asyncio.AbstractEventLoop,
     coroutine: Coroutine[Any, Any, T] | Generator[Any, None, T],
     *,
+    name: object = None,
     context: Context | None = None,
     **options: Any,
 ) -> asyncio.Task[T]:
-    task = asyncio.Task(coroutine, loop=loop, context=context, **options)
+    # Python gives a factory the name, or sets it afterwards, or does both, depending on its version.
     owner = OWNER.get(None) if context is None else context.get(OWNER)
+    if owner is not None and name is None:
+        name = f"server:{owner.name}/{getattr(coroutine, '__name__', 'task')}"
+    task: asyncio.Task[T] = _Task(coroutine, loop=loop, name=name, context=context, **options)  # type: ignore[arg-type]
     if owner is not None:
-        task.set_name(f"server:{owner.name}/{getattr(coroutine, '__name__', 'task')}")
         claim(task, owner)
         owner.adopt(task)
     return task

@@ -1,6 +1,6 @@
 """The pages that a browser gets, complete without JavaScript: one file a page; what all of them have is in ``page``.
 
-Imports: addresses, clock, connections, errors, loop, shapes, supervising, terminals, watching, web.
+Imports: across, addresses, clock, connections, errors, fleet, loop, shapes, supervising, terminals, watching, web.
 Imported by: program.
 """
 

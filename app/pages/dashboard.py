@@ -8,14 +8,16 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 from pydantic import ValidationError
 
+from app.across.deck import Deck
 from app.errors import Refusal, Unknown
+from app.fleet.fleet import Fleet
 from app.pages.fields import STARTING, changes, defaults
-from app.pages.page import PageRoute, page
+from app.pages.page import PageRoute, Reader, page
 from app.pages.reader import to
-from app.shapes.happenings import ExceptionShape
-from app.shapes.servers import ServerShape
+from app.shapes.nodes import NODE_STATES
+from app.supervising.lifecycle import State
 from app.supervising.spec import ServerSpec
-from app.web.context import supervisor
+from app.web.parameters import supervisor
 from app.web.problems import explain
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=PageRoute)
@@ -23,7 +25,6 @@ router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse,
 DEFAULTS = defaults() | {"variant": "asyncio"}
 """The start form's fields, as text."""
 
-LATEST = 12
 PAINTED, IN_SHORT = 60, 60
 """Servers that are painted in full, and then those with name and state alone. Of further ones the script is
 given the names: a browser needs half a second for a thousand rows, and nobody looks at the last ones first."""
@@ -82,26 +83,44 @@ async def dashboard(
     whole: bool = False,
 ) -> Response:
     found = supervisor(request)
-    servers = found.servers()
+    fleet: Fleet | None = request.app.state.fleet
+    deck = Deck.here(found) if fleet is None else await Deck.of_all(fleet, request.app.state.lists)
+    servers = deck.servers
     values = {
         "variants": list(found.variants.values()),
         "titles": {variant.name: variant.title for variant in found.variants.values()},
-        "servers": [ServerShape.of(server) for server in servers[:PAINTED]],
+        "servers": deck.shapes(PAINTED),
         "others": servers[PAINTED:] if whole else servers[PAINTED : PAINTED + IN_SHORT],
         "further": [] if whole else [server.name for server in servers[PAINTED + IN_SHORT :]],
-        "latest": found.chronicle.entries()[:LATEST],
-        "exceptions": _latest_exceptions(request),
+        "latest": deck.entries,
+        "exceptions": deck.exceptions,
+        "nodes": deck.nodes,
+        "missing": deck.missing,
+        "fence": 0 if fleet is None else fleet.seconds,
+        "node_words": lambda state: Reader.of(request).words.gettext(NODE_STATES[state]),
         "problem": problem,
         "form": DEFAULTS | (form or {}),
-        "starting": STARTING,
-        "changed": any((form or DEFAULTS)[name] != DEFAULTS[name] for name in STARTING),
+        "starting": STARTING if fleet is None else (*STARTING, "on"),
+        "changed": any((form or DEFAULTS)[name] != DEFAULTS[name] for name in (*STARTING, "on")),
     }
+    if fleet is not None:
+        shapes = deck.shapes(len(servers))
+        values |= {
+            "count": len(shapes),
+            "running": sum(one.state is State.RUNNING for one in shapes),
+            "connections": sum(one.connections.open + one.connections.waiting for one in shapes),
+        }
     return await page(request, "dashboard.html", values, status)
 
 
-def _latest_exceptions(request: Request) -> dict[str, ExceptionShape]:
-    """Of each server the latest, as far as it is among those that a page holds."""
-    latest: dict[str, ExceptionShape] = {}
-    for record in supervisor(request).chronicle.exceptions()[:100]:
-        latest.setdefault(record.server, ExceptionShape.of(record))
-    return latest
+@router.post("/ui/nodes/{name}/{action}")
+async def act_on_node(request: Request, name: str, action: str) -> Response:
+    fleet: Fleet | None = request.app.state.fleet
+    try:
+        if fleet is None or action not in ("drain", "resume"):
+            raise Unknown(f"A node takes no {action!r}.", what="action")
+        fleet.check_node(name)
+        await (fleet.drain() if action == "drain" else fleet.resume())
+    except Refusal as refusal:
+        return await dashboard(request, refusal.status, refusal)
+    return to("/")

@@ -8,11 +8,11 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
+from app.across.deck import Catches
+from app.fleet.fleet import Fleet
 from app.pages.page import PageRoute, page
 from app.pages.reader import to
-from app.shapes.happenings import ExceptionShape
-from app.web.context import supervisor
-from app.web.paging import cut, position
+from app.web.parameters import supervisor
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=PageRoute)
 
@@ -25,28 +25,24 @@ async def show_exceptions(
     server: Annotated[str, Query(max_length=200)] = "",
     kind: Annotated[str, Query(max_length=200, alias="type")] = "",
     q: Annotated[str, Query(max_length=200)] = "",
-    after: Annotated[str | None, Query(max_length=200)] = None,
+    after: Annotated[str | None, Query(max_length=4000)] = None,
 ) -> Response:
-    chronicle = supervisor(request).chronicle
-    everything = chronicle.exceptions()
-    start = position("exceptions", after) or None
-    matching = [
-        record
-        for record in everything
-        if record.fits(server or None, kind or None, q or None) and (start is None or record.id < start)
-    ]
-    records, older = cut("exceptions", matching, AT_ONCE, lambda record: record.id)
+    fleet: Fleet | None = request.app.state.fleet
     wanted = {"server": server, "type": kind, "q": q}
+    if fleet is None:
+        found = Catches.here(supervisor(request), wanted, after, AT_ONCE)
+    else:
+        found = await Catches.of_all(fleet, request.app.state.lists, wanted, after, AT_ONCE)
     values = {
-        "caught": [ExceptionShape.of(record) for record in records],
-        "older": older,
-        "older_query": urlencode({name: text for name, text in wanted.items() if text} | {"after": older or ""}),
+        "caught": found.caught,
+        "older": found.older,
+        "older_query": urlencode({name: text for name, text in wanted.items() if text} | {"after": found.older or ""}),
         "later": after is not None,
         "wanted": wanted,
-        "servers": sorted({record.server for record in everything} | ({server} if server else set())),
-        "types": sorted({record.details.type for record in everything} | ({kind} if kind else set())),
-        "known": {one.name for one in supervisor(request).servers()},
-        "any": bool(everything),
+        "servers": sorted({*found.servers, *([server] if server else [])}),
+        "types": sorted({*found.types, *([kind] if kind else [])}),
+        "known": found.known,
+        "any": bool(found.servers),
     }
     return await page(request, "exceptions.html", values)
 

@@ -7,11 +7,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
+from app.fleet.fleet import Fleet
 from app.loop.shares import APP, IDLE
 from app.loop.tasks import running
 from app.pages.page import PageRoute, page
 from app.shapes.loop import LoopShape, TaskShape
-from app.web.context import supervisor
+from app.web.parameters import supervisor
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=PageRoute)
 
@@ -35,5 +36,10 @@ async def show_loop(request: Request, server: Annotated[str, Query(max_length=20
         "task_count": len(tasks),
         "wanted": server,
         "names": [one.name for one in servers],
+        "nodes": [],
     }
+    fleet: Fleet | None = request.app.state.fleet
+    if fleet is not None:
+        others = {name: value.url for name, (state, value) in fleet.nodes().items() if state != "lost"}
+        values |= {"nodes": [(name, url, name == fleet.node) for name, url in others.items()]}
     return await page(request, "loop.html", values)

@@ -24,7 +24,8 @@ from app.supervising.spec import SETTINGS
 from app.terminals.close_codes import CLOSE_CODES, CloseCode
 from app.watching.feed import KEYS, TOPICS
 from app.web import figures
-from app.web.context import supervisor
+from app.web.parameters import supervisor
+from app.web.place import own_path, root
 from app.web.security import Role, Rules
 from app.web.words import LANGUAGES, Words, wanted, words
 
@@ -82,7 +83,7 @@ environment = Environment(
 )
 environment.install_gettext_callables(_gettext, _ngettext, newstyle=True)  # type: ignore[attr-defined]  # the extension's
 environment.filters.update(figures.FILTERS)
-environment.globals.update(setting_declarations=SETTINGS, states=STATES, connection_states=CONNECTION_STATES)
+environment.globals.update(root=root, setting_declarations=SETTINGS, states=STATES, connection_states=CONNECTION_STATES)
 environment.filters.update(
     input_size=size, span=_span, idle=_idle, translate=_translate, field_error=_field_error, address=format_address
 )
@@ -133,6 +134,8 @@ def facts(words: Words) -> dict[str, Any]:
             for code, about in CLOSE_CODES.items()
         },
         "codes": {code.name: code.value for code in CloseCode},
+        "root": root(),
+        "now": Clock().wall().isoformat(),
     }
 
 
@@ -143,7 +146,7 @@ def bare(request: Request, template: str, values: dict[str, Any], status: int = 
         "words": reader.words,
         "theme": reader.theme,
         "languages": LANGUAGES,
-        "here": request.url.path if request.method in ("GET", "HEAD") else "/",
+        "here": own_path(request.scope) if request.method in ("GET", "HEAD") else "/",
     }
     html = environment.get_template(template).render(common | values)
     return HTMLResponse(
@@ -164,6 +167,7 @@ async def page(request: Request, template: str, values: dict[str, Any], status: 
         "guarded": rules.guarded,
         "may_change": Reader.of(request).role == "owner",
         "trouble": found.trouble,
+        "broken": found.broken,
         "problem": None,
         "facts": facts(Reader.of(request).words),
     }

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from app.errors import Unknown
+from app.errors import Refusal, TooManyGuesses, Unknown
 from app.pages.page import LANGUAGE, THEME, PageRoute, bare
+from app.web.place import at, own_path
 from app.web.security import COOKIE, Rules, session
 from app.web.words import LANGUAGES, MARKED, words
 
@@ -18,17 +19,21 @@ router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse,
 YEAR = 365 * 86_400
 
 
-def login_page(request: Request, status: int, wrong: bool = False, then: str | None = None) -> Response:
-    """``then``: where to go once logged in; by default where this page stands in the place of another."""
-    asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    then = then or (asked if request.method == "GET" and request.url.path != "/login" else "/")
-    return bare(request, "login.html", {"wrong": wrong, "then": then}, status)
+def login_page(
+    request: Request, status: int, wrong: bool = False, problem: Refusal | None = None, then: str | None = None
+) -> Response:
+    """``problem`` is why a token is not even looked at. ``then``: where to go once logged in; by default where this
+    page stands in the place of another."""
+    path = own_path(request.scope)
+    asked = path + (f"?{request.url.query}" if request.url.query else "")
+    then = then or (asked if request.method == "GET" and path != "/login" else "/")
+    return bare(request, "login.html", {"wrong": wrong, "problem": problem, "then": then}, status)
 
 
 def to(path: str) -> Response:
     """There, if it is a path of ours."""
     ours = path.startswith("/") and not path.startswith(("//", "/\\"))
-    return RedirectResponse(path if ours else "/", status_code=303)
+    return RedirectResponse(at(path if ours else "/"), status_code=303)
 
 
 @router.get("/login")
@@ -43,18 +48,22 @@ async def log_in(
     rules: Rules = request.app.state.rules
     if not rules.guarded:
         return to("/")
-    if rules.role_of(token) is None:
+    try:
+        role = rules.role_of(token, request.client.host if request.client else "")
+    except TooManyGuesses as refusal:
+        return login_page(request, refusal.status, problem=refusal, then=then)
+    if role is None:
         return login_page(request, 401, wrong=True, then=then)
     response = to(then)
     secure = request.url.scheme == "https"
-    response.set_cookie(_cookie(request), session(token), httponly=True, samesite="strict", secure=secure)
+    response.set_cookie(_cookie(request), session(token), path=at("/"), httponly=True, samesite="strict", secure=secure)
     return response
 
 
 @router.post("/logout")
 async def log_out(request: Request) -> Response:
     response = to("/")
-    response.delete_cookie(_cookie(request))
+    response.delete_cookie(_cookie(request), path=at("/"))
     return response
 
 
@@ -71,9 +80,9 @@ async def choose(
     """Remember the reader's choice; by GET, since a viewer may make it too and it changes nothing here."""
     response = to(back)
     if language in {*LANGUAGES, MARKED}:
-        response.set_cookie(LANGUAGE, language, max_age=YEAR, samesite="lax")
+        response.set_cookie(LANGUAGE, language, path=at("/"), max_age=YEAR, samesite="lax")
     if theme in {"auto", "light", "dark"}:
-        response.set_cookie(THEME, theme, max_age=YEAR, samesite="lax")
+        response.set_cookie(THEME, theme, path=at("/"), max_age=YEAR, samesite="lax")
     return response
 
 

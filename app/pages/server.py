@@ -21,13 +21,12 @@ from app.shapes.servers import ServerShape
 from app.supervising.lifecycle import AT_REST
 from app.supervising.server import Server
 from app.supervising.spec import PLACE, Limits, ServerPatch
-from app.web.context import supervisor
-from app.web.paging import cut, position
+from app.web.parameters import cut, position, supervisor
 from app.web.problems import explain
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=PageRoute)
 
-FIELDS = (*PLACE, *Limits.model_fields)
+FIELDS = (*PLACE, "on", *Limits.model_fields)
 MOST_CONNECTIONS, MOST_EXCEPTIONS, MOST_ENTRIES, MOST_LINES = 100, 20, 30, 3
 
 
@@ -114,13 +113,13 @@ async def _show(
         "connections_here": shapes,
         "columns": columns.CONNECTIONS,
         "is_there": found.roster.has,
-        "caught": [ExceptionShape.of(record) for record in exceptions[:MOST_EXCEPTIONS]],
+        "caught": [ExceptionShape.of(record, found.chronicle) for record in exceptions[:MOST_EXCEPTIONS]],
         "more_caught": len(exceptions) > MOST_EXCEPTIONS,
         "entries": latest,
         "older": older,
         "earlier": earlier is not None,
         "at_rest": server.state in AT_REST,
-        "limits": list(Limits.model_fields),
+        "limits": [*(["on"] if request.app.state.fleet else []), *Limits.model_fields],
         "place": PLACE,
         "settings": as_text({name: getattr(server.spec, name) for name in FIELDS}) | (form or {}),
         "form_problem": problem if form is not None else None,

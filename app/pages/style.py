@@ -17,6 +17,7 @@ PARTS = (
     "style/base.css",
     "style/frame.css",
     "style/rooms.css",
+    "style/nodes.css",
     "style/tables.css",
     "style/charts.css",
     "style/server.css",
@@ -37,7 +38,7 @@ PARTS = (
 @cache
 def joined() -> tuple[str, str]:
     """Their text, and its tag (RFC 9110, 8.8.3)."""
-    text = "\n".join((ROOT / "static" / part).read_text() for part in PARTS)
+    text = "\n".join((ROOT / "static" / part).read_text(encoding="utf-8") for part in PARTS)
     return text, f'"{blake2s(text.encode(), digest_size=8).hexdigest()}"'
 
 

@@ -12,24 +12,31 @@ from typing import Any
 import typer
 
 from app.declaring.declared import Undeclarable
-from app.history.store import StateUnusable
+from app.history.state_file import StateUnusable
 from app.loop.ownership import is_news, is_the_apps
 from app.program.app import create_app
 from app.program.exit_codes import INVALID, REFUSED, fail
+from app.program.outlet import Outlets, unblocked
 from app.program.serving import CannotServe, run_to_the_end, serve
+from app.program.starter import AlreadyEnded, end_with
 from app.settings import Settings
 from app.web.security import is_loopback
 
 
 def launch(settings: Settings, as_json: bool) -> None:
     """Serve until a signal arrives; stdout gets a text for people, or one line of JSON."""
+    with unblocked() as outlets:
+        _launch(settings, as_json, outlets)
+
+
+def _launch(settings: Settings, as_json: bool, outlets: Outlets) -> None:
     if not is_loopback(settings.host) and not settings.beyond_loopback:
         fail(
             f"--host {settings.host} can be reached from outside. Set a token in ECHODECK_TOKEN, or use "
             "--trust-network if everybody who can reach this machine may start and stop servers on it.",
             INVALID,
         )
-    app = create_app(settings)
+    app = create_app(settings, lambda: outlets.dropped)
     try:
         app.state.upkeep.read()
     except Undeclarable as reason:
@@ -40,22 +47,19 @@ def launch(settings: Settings, as_json: bool) -> None:
     if settings.quiet:
         for handler in logging.getLogger().handlers:
             handler.addFilter(is_the_apps)
-    with asyncio.Runner(loop_factory=_loop_factory(settings.loop)) as runner:
-        try:
+    try:
+        if settings.ends_with is not None:
+            end_with(settings.ends_with)
+        with asyncio.Runner(loop_factory=_loop_factory(settings.loop)) as runner:
             left = run_to_the_end(
                 runner.get_loop(), serve(app, settings, lambda url: _print_address(url, settings, as_json))
             )
             if left:  # to close the loop would wait for them for ever
                 logging.getLogger("echodeck").error("ends without waiting for %s", ", ".join(left))
-                logging.shutdown()
+                outlets.drain()
                 os._exit(0)
-        except (CannotServe, StateUnusable) as reason:
-            fail(str(reason), REFUSED)
-        except OSError as error:
-            fail(
-                f"the state cannot be kept in {settings.state}: {error.strerror}; choose another file with --state",
-                REFUSED,
-            )
+    except (AlreadyEnded, CannotServe, StateUnusable) as reason:
+        fail(str(reason), REFUSED)
 
 
 LOGGING: dict[str, Any] = {
@@ -65,7 +69,7 @@ LOGGING: dict[str, Any] = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["news"]}},
     "root": {"level": "INFO", "handlers": ["stderr"]},
-    "loggers": {"uvicorn": {"level": "WARNING"}},
+    "loggers": {"uvicorn": {"level": "WARNING"}, "httpx": {"level": "WARNING"}},
 }
 
 

@@ -18,12 +18,13 @@ from fastapi import FastAPI
 
 from app.addresses import format_address
 from app.declaring.upkeep import Upkeep
+from app.fleet.fleet import CannotJoin, Fleet
 from app.kernel import descriptors
-from app.program import sighup
+from app.program import sighup, whereabouts
+from app.program.uvicorn_protocols import BoundedHttp, DirectWebSocket
 from app.settings import Settings
 from app.supervising.supervisor import Supervisor
 from app.terminals.frames import MOST
-from app.web.uvicorn_protocols import BoundedHttp, DirectWebSocket
 
 T = TypeVar("T")
 
@@ -33,7 +34,11 @@ BACKLOG = 2048
 ACCEPTED_IN_ONE_GO = 4
 """Connections that asyncio accepts before any of them gets its protocol, which may close it if there are too many."""
 
+REACHED_BY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # compared with
+"""From this machine, an app that listens on all addresses."""
+
 SECONDS_TO_STOP_SERVERS = 3.0
+SECONDS_TO_LEAVE = 2.5
 SECONDS_TO_FINISH_ANSWERS = 1
 
 
@@ -47,8 +52,9 @@ class Process(uvicorn.Server):
     The first SIGINT or SIGTERM begins it; a second one ends the process at once.
     """
 
-    def __init__(self, config: uvicorn.Config, supervisor: Supervisor) -> None:
+    def __init__(self, config: uvicorn.Config, supervisor: Supervisor, fleet: Fleet | None = None) -> None:
         super().__init__(config)
+        self._fleet = fleet
         self._supervisor = supervisor
         self._ending: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
@@ -73,6 +79,8 @@ class Process(uvicorn.Server):
 
     async def _shut_down(self) -> None:
         try:
+            if self._fleet is not None:
+                await self._leave(self._fleet)
             await asyncio.wait_for(self._supervisor.stop_all(), SECONDS_TO_STOP_SERVERS)
         except TimeoutError:
             log.error("not every server stopped within %g s", SECONDS_TO_STOP_SERVERS)
@@ -80,6 +88,14 @@ class Process(uvicorn.Server):
             log.exception("stopping the servers failed")
         finally:
             self.should_exit = True
+
+    async def _leave(self, fleet: Fleet) -> None:
+        """First what floats: others wait to take it."""
+        self._supervisor.announce_end()
+        try:
+            await asyncio.wait_for(fleet.leave(), SECONDS_TO_LEAVE)
+        except TimeoutError:
+            log.error("not everything was given back within %g s; it goes with the lease", SECONDS_TO_LEAVE)
 
 
 def run_to_the_end(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
@@ -127,15 +143,22 @@ async def serve(app: FastAPI, settings: Settings, announce: Callable[[str], None
     Returns the names of tasks that do not end.
 
     Raises:
-        CannotServe: the page cannot listen on its address.
-        StateUnusable, OSError: the state file cannot be used.
+        CannotServe: the page cannot listen on its address, or no server could.
+        StateUnusable: the state file cannot be used.
     """
-    descriptors.raise_limit()
+    limit = descriptors.raise_limit()
+    if limit < descriptors.FEWEST:
+        raise CannotServe(
+            f"no server could start: this process may have {limit} open files, of which {descriptors.RESERVE} are kept "
+            "for the page; raise the limit, with `ulimit -n 4096` for example"
+        )
+    if limit < descriptors.FEW:
+        log.warning("servers and clients may have some %d open files: `ulimit -n` is %d", descriptors.bound(), limit)
     supervisor: Supervisor = app.state.supervisor
     upkeep: Upkeep = app.state.upkeep
     sockets = open_sockets(settings.host, settings.port)
     supervisor.page_at = [sock.getsockname()[:2] for sock in sockets]
-    process = Process(configuration(app), supervisor)
+    process = Process(configuration(app), supervisor, app.state.fleet)
     with sighup.handled(upkeep.look_again, lambda: process.handle_exit(signal.SIGHUP, None)):
         try:
             await supervisor.open()
@@ -144,10 +167,31 @@ async def serve(app: FastAPI, settings: Settings, announce: Callable[[str], None
                 sock.close()
             raise
         address, port = supervisor.page_at[0]
-        announce(f"http://{format_address('localhost' if settings.host == 'localhost' else address, port)}/")
-        spare_the_loop()
-        await process.serve(sockets)
+        reached = f"http://{format_address(REACHED_BY.get(address, address), port)}"
+        url = settings.advertise or reached
+        if (fleet := app.state.fleet) is not None:
+            await _join(fleet, supervisor, sockets, url)
+        with whereabouts.announced(reached, settings.state_path):
+            announce(f"http://{format_address('localhost' if settings.host == 'localhost' else address, port)}/")
+            spare_the_loop()
+            await process.serve(sockets)
     return [task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+
+async def _join(fleet: Fleet, supervisor: Supervisor, sockets: list[socket.socket], url: str) -> None:
+    """Raises:
+    CannotServe: this cannot be a node of the fleet.
+    """
+    try:
+        await fleet.join(url)
+    except BaseException as reason:
+        for sock in sockets:
+            sock.close()
+        await fleet.close()
+        await supervisor.close()
+        if isinstance(reason, CannotJoin):
+            raise CannotServe(f"cannot join the fleet: {reason}") from None
+        raise
 
 
 def configuration(app: FastAPI, **other: Any) -> uvicorn.Config:
@@ -162,6 +206,7 @@ def configuration(app: FastAPI, **other: Any) -> uvicorn.Config:
         "server_header": False,
         "backlog": ACCEPTED_IN_ONE_GO,
         "proxy_headers": False,
+        "workers": 1,  # else WEB_CONCURRENCY is read, which is meant for others
         "timeout_graceful_shutdown": SECONDS_TO_FINISH_ANSWERS,
     }
     return uvicorn.Config(app, **options | other)
@@ -175,10 +220,12 @@ def open_sockets(host: str, port: int) -> list[socket.socket]:
     """
     sockets: list[socket.socket] = []
     try:
-        found = dict.fromkeys(
+        found: set[tuple[socket.AddressFamily, str]] = {
             (family, str(address[0]))
             for family, _, _, _, address in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        )
+        }
+        if host == "::":  # all addresses, as everywhere else that this is written
+            found.add((socket.AF_INET, "0.0.0.0"))  # noqa: S104  # asked for
         for family, address in sorted(found):
             # The protocol is named because asyncio turns Nagle's algorithm off only if it is IPPROTO_TCP: otherwise an
             # answer written in two pieces waits 40 ms for a delayed ACK.

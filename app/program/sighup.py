@@ -39,6 +39,7 @@ def handled(look_again: Callable[[], None], end: Callable[[], None]) -> Iterator
         loop.call_soon_threadsafe(act, context=contextvars.Context())
 
     before = signal.signal(signal.SIGHUP, handle)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # what came since the program began is handled now
     try:
         yield
     finally:

@@ -61,3 +61,4 @@ class ConnectionShape(BaseModel):
 class Connections(BaseModel):
     items: list[ConnectionShape]
     next: Annotated[str | None, Field(description="Pass it as `after` for what follows; null at the end.")]
+    missing: Annotated[list[str], Field(description="Nodes of a fleet that did not answer in time.")] = []

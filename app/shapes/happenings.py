@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
+from app.history.chronicle import Chronicle
 from app.history.exceptions import Caught
 from app.history.journal import Entry
 
@@ -15,6 +16,7 @@ class ExceptionShape(BaseModel):
     """Equal exceptions of one run of a server: how many, and one of the latest in full."""
 
     id: str
+    node: Annotated[str | None, Field(description="Of a fleet, where it happened.")] = None
     at: Annotated[datetime, Field(description="The latest time.")]
     first_at: datetime
     count: int
@@ -32,10 +34,11 @@ class ExceptionShape(BaseModel):
     fatal: Annotated[bool, Field(description="The server died of it.")]
 
     @classmethod
-    def of(cls, record: Caught) -> ExceptionShape:
+    def of(cls, record: Caught, chronicle: Chronicle) -> ExceptionShape:
         details = record.details
         return cls.model_construct(
-            id=str(record.id),
+            id=chronicle.id(record.id),
+            node=chronicle.node or None,
             at=record.at,
             first_at=record.first_at,
             count=record.count,
@@ -54,19 +57,24 @@ class ExceptionShape(BaseModel):
 class Exceptions(BaseModel):
     items: list[ExceptionShape]
     next: Annotated[str | None, Field(description="Pass it as `after` for what came before; null at the end.")]
+    missing: Annotated[list[str], Field(description="Nodes of a fleet that did not answer in time.")] = []
 
 
 class EntryShape(BaseModel):
     id: str
+    node: Annotated[str | None, Field(description="Of a fleet, where it happened.")] = None
     at: datetime
     server: str
     what: str
 
     @classmethod
-    def of(cls, entry: Entry) -> EntryShape:
-        return cls.model_construct(id=str(entry.id), at=entry.at, server=entry.server, what=entry.what)
+    def of(cls, entry: Entry, chronicle: Chronicle) -> EntryShape:
+        return cls.model_construct(
+            id=chronicle.id(entry.id), node=chronicle.node or None, at=entry.at, server=entry.server, what=entry.what
+        )
 
 
 class Entries(BaseModel):
     items: list[EntryShape]
     next: Annotated[str | None, Field(description="Pass it as `after` for what came before; null at the end.")]
+    missing: Annotated[list[str], Field(description="Nodes of a fleet that did not answer in time.")] = []

@@ -1,4 +1,4 @@
-"""A refusal, and the answer that all is well."""
+"""A refusal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,3 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
-
-
-class Health(BaseModel):
-    status: str

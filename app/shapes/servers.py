@@ -78,6 +78,9 @@ class ServerShape(BaseModel):
     cpu_seconds: Annotated[float | None, Field(description="Of its own threads; null for one that runs on the loop.")]
     exit: Annotated[ExitShape | None, Field(description="How its latest run ended.")]
     spec: ServerSpec
+    node: Annotated[str | None, Field(description="Of a fleet, the node that has it; null: none, now.")] = None
+    on: Annotated[str | None, Field(description="Of a fleet, the node it is pinned to; null: it floats.")] = None
+    epoch: Annotated[int | None, Field(description="Of its node's claim: it grows with each; null if pinned.")] = None
 
     @classmethod
     def of(cls, server: Server, traffic: Traffic | None = None) -> ServerShape:
@@ -88,7 +91,7 @@ class ServerShape(BaseModel):
         return cls.model_construct(
             name=server.name,
             variant=spec.variant,
-            host=spec.host,
+            host=server.host,
             port=spec.port,
             state=server.state,
             desired=server.desired,
@@ -110,9 +113,13 @@ class ServerShape(BaseModel):
             cpu_seconds=None if (cpu := server.cpu_seconds) is None else round(cpu, 4),
             exit=ExitShape.of(server.exit) if server.exit else None,
             spec=spec,
+            node=server.node or None,
+            on=spec.on,
+            epoch=server.epoch,
         )
 
 
 class Servers(BaseModel):
     items: list[ServerShape]
     next: Annotated[str | None, Field(description="Pass it as `after` for what follows; null at the end.")]
+    missing: Annotated[list[str], Field(description="Nodes of a fleet that did not answer in time.")] = []

@@ -29,8 +29,8 @@ class Backoff:
     """How long to wait before the next try; all times in seconds of one monotonic clock.
 
     The delay doubles from ``first`` to ``longest`` with every restart and starts anew once a run lasted for ``window``.
-    After ``most`` restarts within the last ``window`` it gives up. Up to ``jitter`` of a delay is added, by chance, so
-    that servers which fell together do not all come back at once.
+    After ``most`` restarts within the last ``window`` it gives up, but never on what is another's doing. Up to
+    ``jitter`` of a delay is added, by chance, so that servers which fell together do not all come back at once.
     """
 
     first: float = 0.5
@@ -41,6 +41,7 @@ class Backoff:
     chance: Callable[[], float] = random.random
     _restarts: deque[float] = field(default_factory=deque)
     _in_a_row: int = 0
+    _hindered: int = 0
 
     def next_delay(self, now: float, lasted: float) -> float | None:
         """The wait before the next try, after a run that lasted this long; None to give up."""
@@ -50,12 +51,21 @@ class Backoff:
             self._in_a_row = 0
         if len(self._restarts) >= self.most:
             return None
-        delay = min(self.longest, self.first * 2.0 ** min(self._in_a_row, 32))
         self._restarts.append(now)
         self._in_a_row += 1
+        self._hindered = 0
+        return self._delay(self._in_a_row)
+
+    def patient_delay(self) -> float:
+        """The wait before the next try of what another's doing hinders, which counts as no restart."""
+        self._hindered += 1
+        return self._delay(self._hindered)
+
+    def _delay(self, times: int) -> float:
+        delay = min(self.longest, self.first * 2.0 ** min(times - 1, 32))
         return delay * (1 + self.jitter * self.chance())
 
     def forget(self) -> None:
         """The server was started or stopped on request: earlier failures no longer count."""
         self._restarts.clear()
-        self._in_a_row = 0
+        self._in_a_row = self._hindered = 0

@@ -27,7 +27,8 @@ class Event(StrEnum):
     LISTENING = "listening"
     REFUSED = "refused"  # it cannot listen, and the request is refused
     RETURNED = "returned"  # serve came to its end
-    RAISED = "raised"  # serve failed, or a retry cannot listen
+    RAISED = "raised"  # serve failed, or a retry may never listen
+    UNAVAILABLE = "unavailable"  # a retry cannot listen now: somebody else has the port, perhaps
     RETRY_DUE = "retry due"  # the policy wants another try
     RETRY = "retry"
     GIVE_UP = "give up"
@@ -44,6 +45,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.STARTING, Event.LISTENING): State.RUNNING,
     (State.STARTING, Event.REFUSED): State.STOPPED,
     (State.STARTING, Event.RAISED): State.CRASHED,
+    (State.STARTING, Event.UNAVAILABLE): State.BACKOFF,
     (State.RUNNING, Event.RETURNED): State.EXITED,
     (State.RUNNING, Event.RAISED): State.CRASHED,
     (State.EXITED, Event.RETRY_DUE): State.BACKOFF,
@@ -109,6 +111,7 @@ class ExitReason(StrEnum):
     RETURNED = "returned"  # serve came to its end
     RAISED = "raised"  # serve failed
     ABANDONED = "abandoned"  # it did not obey a stop
+    UNAVAILABLE = "unavailable"  # it cannot listen yet
 
 
 EXIT_WORDS: dict[ExitReason, str] = {
@@ -116,6 +119,7 @@ EXIT_WORDS: dict[ExitReason, str] = {
     ExitReason.RETURNED: "served its clients and ended",
     ExitReason.RAISED: "{0}",
     ExitReason.ABANDONED: "did not stop; left behind: {0}",
+    ExitReason.UNAVAILABLE: "waits until it can listen: {0}",
 }
 """The sentence for people; ``{0}`` is the exception in words, or the names of what is left."""
 

@@ -7,16 +7,20 @@ import errno
 import ipaddress
 import random
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from app.addresses import format_address
 from app.errors import HostNotAllowed, Invalid, OutOfDescriptors, PortNotAllowed, PortTaken, Refusal
-from app.kernel import descriptors
+from app.kernel import descriptors, ports
 from app.loop.worker import Worker
 from servers import Listener
 
 RESOLVE_SECONDS = 3.0
+
+KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+"""When the kernel asks a silent client whether it is there (tcp(7)): one whose machine is gone is let go after two
+minutes. Else it would hold its connection, or a server that serves one at a time, for ever."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +73,10 @@ async def resolve(host: str) -> tuple[socket.AddressFamily, str]:
         Invalid: no such host, or no answer within ``RESOLVE_SECONDS``.
     """
 
+    name = host.removesuffix(".")  # with the root's dot it is the same, but not to every resolver
+
     def look_up(flags: int = 0) -> list[tuple[socket.AddressFamily, str]]:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=flags)
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM, flags=flags)
         return sorted((family, str(address[0])) for family, _, _, _, address in found)
 
     try:
@@ -85,9 +91,9 @@ async def resolve(host: str) -> tuple[socket.AddressFamily, str]:
     try:
         return (await asyncio.wait_for(worker.ended, RESOLVE_SECONDS))[0]
     except TimeoutError:
-        raise Invalid(f"{host!r} did not resolve within {RESOLVE_SECONDS:g} s.", field="host") from None
+        raise Invalid(f"{host!r} did not resolve within {RESOLVE_SECONDS:g} s.", field="host", passes=True) from None
     except (OSError, UnicodeError) as error:
-        raise Invalid(f"{host!r} does not resolve ({error.args[-1]}).", field="host") from error
+        raise Invalid(f"{host!r} does not resolve ({error.args[-1]}).", field="host", passes=True) from error
 
 
 async def listen(host: str, port: int, backlog: int, policy: Policy, holder_of: HolderOf) -> Listener:
@@ -101,16 +107,22 @@ async def listen(host: str, port: int, backlog: int, policy: Policy, holder_of: 
     policy.check_address(address)
     if port:
         return _bind(family, address, port, backlog, holder_of)
-    listener = _bind(family, address, 0, backlog, holder_of)
-    if listener.getsockname()[1] in policy.ports:
-        return listener
-    listener.close()
-    for port in random.sample(policy.ports, len(policy.ports)):
+    for port in _candidates(policy.ports):
         try:
-            return _bind(family, address, port, backlog, holder_of)
+            listener = _bind(family, address, port, backlog, holder_of)
         except PortTaken:
             continue
+        if listener.getsockname()[1] in policy.ports:
+            return listener
+        listener.close()
     raise PortTaken("Every port in the allowed range is taken.", field="port", holder=None)
+
+
+def _candidates(allowed: range) -> Iterator[int]:
+    """Ports to try, those first that a server finds free again when it comes back; 0 is one of the kernel's choice."""
+    yield from ports.lasting(allowed)
+    yield 0
+    yield from random.sample(allowed, len(allowed))
 
 
 async def check(host: str, port: int, policy: Policy, holder_of: HolderOf) -> None:
@@ -133,6 +145,10 @@ def _bind(family: socket.AddressFamily, address: str, port: int, backlog: int, h
             raise OSError(errno.EMFILE, "the reserve is not for servers")
         # Without it, connections of an earlier run that linger in TIME_WAIT would keep the port for a minute.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # what it accepts inherits it
+        for option, value in KEEPALIVE.items():
+            if hasattr(socket, option):
+                listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
         listener.bind((address, port))
         listener.backlog = backlog
         listener.listen()
@@ -155,4 +171,4 @@ def _reason(error: OSError, address: str, port: int, holder_of: HolderOf) -> Ref
             return PortNotAllowed(f"The system does not let this app use port {port}.", field="port")
         case errno.EMFILE | errno.ENFILE | errno.ENOBUFS | errno.ENOMEM:
             return OutOfDescriptors("No descriptor is left for another server; stop one, or hang up connections.")
-    return Invalid(f"This machine cannot listen on {where}: {error.strerror}.", field="host")
+    return Invalid(f"This machine cannot listen on {where}: {error.strerror}.", field="host", passes=True)

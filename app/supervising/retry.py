@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from app.clock import Clock
+from app.loop.command_lock import CommandLock
 from app.supervising.backoff import Backoff
-from app.supervising.command_lock import CommandLock
 
 
 class Retry:
@@ -25,8 +25,12 @@ class Retry:
         """Have a try after a run of this many seconds; returns the delay in seconds, None if no try is worth it."""
         delay = self._backoff.next_delay(self._clock.now(), lasted)
         if delay is not None:
-            self._pending = asyncio.create_task(self._wait(delay), name=f"retry:{self._name}")
+            self._have(delay)
         return delay
+
+    def schedule_patiently(self) -> None:
+        """Have a try after one that another's doing hindered."""
+        self._have(self._backoff.patient_delay())
 
     async def cancel(self) -> None:
         """Nothing is pending when this returns."""
@@ -43,6 +47,9 @@ class Retry:
     def limit(self) -> tuple[int, float]:
         """How many restarts within how many seconds are too many for another try."""
         return self._backoff.most, self._backoff.window
+
+    def _have(self, delay: float) -> None:
+        self._pending = asyncio.create_task(self._wait(delay), name=f"retry:{self._name}")
 
     async def _wait(self, delay: float) -> None:
         await self._clock.sleep(delay)

@@ -12,13 +12,14 @@ import asyncio
 import contextvars
 import logging
 import socket
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import fields
 from typing import Any, Protocol, cast
 
-from app.connections.clients import Clients
+from app.connections.clients import Clients, Permit
 from app.connections.roster import Roster
 from app.connections.tally import Tally
 from app.history.blame import connection_of
@@ -30,6 +31,11 @@ from app.supervising.spec import ServerSpec
 from servers import Listener, Options, Variant
 
 log = logging.getLogger("echodeck.run")
+
+SO_MAX_PACING_RATE = 47
+"""Of asm-generic/socket.h, which Python does not name; TCP paces by itself, tcp(7). In bytes a second."""
+
+UNPACED = -1
 
 CHILDREN_GRACE = 1.0
 """Seconds that tasks and threads which a variant created get to end, once cancelled or without their sockets."""
@@ -49,6 +55,9 @@ class Keeper(Protocol):
 
     @property
     def tally(self) -> Tally: ...
+
+    @property
+    def permit(self) -> Permit | None: ...
 
     def noted(self, message: str) -> None:
         """The variant logged something that is no exception; called on the thread where that happened."""
@@ -73,7 +82,7 @@ class Run:
         self.name = keeper.name
         self.token = object()
         self.address: tuple[str, int] = listener.getsockname()[:2]
-        self.clients = Clients(keeper.name, keeper.tally, roster)
+        self.clients = Clients(keeper.name, keeper.tally, roster, keeper.noted)
         self.variant = keeper.variant
         self._keeper = keeper
         self._listener = listener
@@ -102,6 +111,8 @@ class Run:
         for option in fields(Options):
             setattr(self._options, option.name, getattr(spec, option.name))
         self.clients.most = spec.max_connections
+        self.clients.most_of_one = spec.max_per_peer
+        self.clients.permit = self._keeper.permit
         if spec.backlog != self._listener.backlog:
             self._listener.backlog = spec.backlog
             self._listener.listen()
@@ -109,6 +120,9 @@ class Run:
         for sock in (self._listener, *inside):  # accepted sockets inherit it from the listener
             with suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, spec.nodelay)
+                if sys.platform == "linux":
+                    rate = UNPACED if spec.max_rate is None else spec.max_rate
+                    sock.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, rate)
         if self._idle_watch is not None:
             self._idle_watch.cancel()
             self._idle_watch = None
@@ -212,6 +226,11 @@ class Run:
         self._listener.retire()
         self.clients.refuse()
 
+    def sever(self) -> None:
+        """Shut all its sockets; callable on every thread."""
+        self._stopping = True
+        self._shut_sockets()
+
     async def stop(self, grace: float) -> list[str]:
         """End it within about this many seconds; returns what did not obey (thread or task names), usually nothing."""
         self._stopping = True
@@ -280,6 +299,8 @@ class Run:
         self.clients.close_all()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
+        self._shut_sockets()  # one that is cancelled before its first step has not come to its own end
+        self._close_sockets()
         error: BaseException | None = None
         if not task.cancelled():
             error = task.exception()

@@ -12,18 +12,21 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from app.addresses import format_address
 from app.clock import Clock
 from app.connections.client import Client
+from app.connections.clients import Permit
 from app.connections.roster import Roster
 from app.connections.tally import Tally
 from app.errors import Interrupted, NotStopped, Refusal, ShuttingDown, Unknown
-from app.history.blame import MOST_NAME, bounded, leaf, message_of, traceback_of
+from app.history.blame import in_words, leaf, message_of, traceback_of
 from app.history.chronicle import Chronicle
 from app.kernel.traffic import Traffic
-from app.supervising.command_lock import CommandLock
+from app.loop.command_lock import CommandLock
+from app.supervising.backoff import Restart
 from app.supervising.lifecycle import AT_REST, Event, Exit, ExitReason, State, after
 from app.supervising.retry import Retry
 from app.supervising.run import Run
@@ -40,8 +43,9 @@ class Surroundings:
     """What a server needs of its supervisor.
 
     ``listen`` opens the socket for a spec, or raises the refusal; ``save`` is called when the spec or the wish changed;
-    ``share`` says how much of the loop the server of a name takes, None if that is not known; ``closing`` whether the
-    app is ending.
+    ``share`` says how much of the loop the server of a name takes, None if that is not known; ``permit`` whether
+    servers that float may serve; ``host`` the address or name for a spec; ``node`` is this app's name in a fleet;
+    ``closing`` says whether the app is ending.
     """
 
     clock: Clock
@@ -52,7 +56,18 @@ class Surroundings:
     roster: Roster
     share: Callable[[str], float | None]
     save: Callable[[Server], None]
+    permit: Callable[[], Permit | None]
+    host: Callable[[ServerSpec], str]
+    node: str
     closing: Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class _Waits:
+    """Since when it cannot listen, and why at the latest try."""
+
+    since: datetime
+    detail: str
 
 
 class Server:
@@ -68,6 +83,9 @@ class Server:
         self.exit: Exit | None = None
         self.tally = Tally()
         self.removed = False
+        self.goes_away = False  # to another node of the fleet
+        self.severed = False
+        self.epoch: int | None = None  # of the claim by which this node has it, if it floats
         self._around = around
         self._lock = CommandLock()
         self._retry = Retry(name, around.clock, self._lock, self._try_again)
@@ -76,12 +94,22 @@ class Server:
         self._cpu_before = 0.0
         self._drain_until: float | None = None
         self._ended_as = State.STOPPED
+        self._waits: _Waits | None = None
 
     # What it is now
 
     @property
     def variant(self) -> Variant:
         return self._around.variant(self.spec.variant)
+
+    @property
+    def node(self) -> str:
+        """The node that has it: this one, if this is one."""
+        return self._around.node
+
+    @property
+    def host(self) -> str:
+        return self._around.host(self.spec)
 
     @property
     def task(self) -> str | None:
@@ -131,6 +159,17 @@ class Server:
     def clients(self) -> list[Client]:
         """The clients inside."""
         return self._run.clients.all() if self._run else []
+
+    @property
+    def permit(self) -> Permit | None:
+        """What it takes to serve; None: nothing."""
+        return self._around.permit() if self.spec.on is None else None
+
+    def sever(self) -> None:
+        """Shut its sockets this moment, as it goes away; callable on every thread. The stop is to follow."""
+        self.goes_away = self.severed = True
+        if (run := self._run) is not None:
+            run.sever()
 
     # Commands
 
@@ -217,10 +256,14 @@ class Server:
         self._listen_on(listener)
 
     async def resume(self) -> None:
-        """Start because it ran when the app ended. No caller waits: a failure is a crash, and the policy's."""
-        self.desired = "running"
+        """Start because it ran when the app ended, or a file says that it runs: now, or as soon as it can.
+
+        Nobody is told of a failure: it is a crash, and the policy's; a port that somebody else has is waited for.
+        """
         async with self._turn():
-            if self.state is State.STOPPED and not self._around.closing():
+            self._wish("running")
+            if self.state in AT_REST and not self._around.closing():
+                self._retry.reset()
                 self._move(Event.START)
                 await self._try()
 
@@ -233,8 +276,8 @@ class Server:
         return self._around.chronicle.caught(error, net, run.token, self.name, self.serial, run.variant)
 
     def ended(self, run: Run, error: BaseException | None) -> None:
-        if run is not self._run or self.state is not State.RUNNING:
-            return  # being stopped: the stop closes its books
+        if run is not self._run or self.state is not State.RUNNING or self.severed:
+            return  # being stopped, or about to be: the stop closes its books
         self._close_books(run)
         if error is None:
             self.exit = Exit(self._around.clock.wall(), ExitReason.RETURNED)
@@ -272,6 +315,7 @@ class Server:
             raise ShuttingDown("The app is shutting down; nothing is started any more.")
         await self._retry.cancel()
         self._retry.reset()
+        self._waits = None
         self._move(Event.START)
         try:
             listener = await self._lock.unless_cut_short(self._around.listen(self.spec))
@@ -285,11 +329,13 @@ class Server:
 
     def _listen_on(self, listener: Listener) -> None:
         self._began = self._around.clock.now()
+        self._waits = None
         self._run = Run(self, listener, self._around.roster)
         self._move(Event.LISTENING, f"listens on {format_address(*self._run.address)}")
 
     async def _stop(self, drain: float = 0.0) -> None:
         await self._retry.cancel()
+        self._waits = None
         if self.state is State.STOPPED:
             return
         run = self._run
@@ -323,9 +369,7 @@ class Server:
     def _crashed(self, error: BaseException) -> None:
         self._ended_as = State.CRASHED
         error = leaf(error)
-        what = message_of(error)
-        if not isinstance(error, Refusal):
-            what = f"{bounded(type(error).__name__, MOST_NAME)}: {what}"
+        what = message_of(error) if isinstance(error, Refusal) else in_words(error)
         self.exit = Exit(self._around.clock.wall(), ExitReason.RAISED, what)
         self._move(Event.RAISED, f"crashed: {what}")
 
@@ -349,7 +393,8 @@ class Server:
 
     async def _try_again(self) -> None:
         if self.state is State.BACKOFF:
-            self.restarts += 1
+            if self._waits is None:
+                self.restarts += 1
             self._move(Event.RETRY)
             await self._try()
 
@@ -357,6 +402,13 @@ class Server:
         self._began = self._around.clock.now()
         try:
             listener = await self._lock.unless_cut_short(self._around.listen(self.spec))
+        except Refusal as reason:
+            if reason.passes and self.spec.restart is not Restart.NEVER:
+                self._wait_to_listen(reason)
+            else:
+                self._crashed(reason)
+                self._consider_retry()
+            return
         except Exception as reason:  # whatever it is, nobody else waits for it
             self._crashed(reason)
             self._consider_retry()
@@ -365,6 +417,19 @@ class Server:
             self._move(Event.REFUSED, "was stopped while it started")
         else:
             self._listen_on(listener)
+
+    def _wait_to_listen(self, reason: Refusal) -> None:
+        """Try again for as long as it takes: to give up is for servers that crash."""
+        if self._around.closing():
+            self._move(Event.REFUSED)
+            return
+        since = self._waits.since if self._waits else self._around.clock.wall()
+        news = self._waits is None or self._waits.detail != reason.detail
+        self._waits = _Waits(since, reason.detail)
+        self.exit = Exit(since, ExitReason.UNAVAILABLE, reason.detail)
+        self._move(Event.UNAVAILABLE, self.exit.message if news else None)
+        self.since = since
+        self._retry.schedule_patiently()
 
     def _note(self, what: str) -> None:
         self._around.chronicle.note(self.name, what)

@@ -13,6 +13,9 @@ from app.loop.shares import NOT_SERVERS
 from app.supervising.backoff import Restart
 from app.supervising.setting import Setting, declared
 
+ON_NODE = "node"
+"""The host of a server that listens on its node's own address (``--serve-on``)."""
+
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 HOST_PATTERN = r"^[0-9A-Za-z.:%_-]+$"
 PATTERNS = {
@@ -34,7 +37,14 @@ Port = Annotated[int, _whole(0, 65535), Setting("Port", "The TCP port; 0 picks a
 Host = Annotated[
     str,
     Field(min_length=1, max_length=253, pattern=HOST_PATTERN),
-    Setting("Host", "An address or name of the app's machine."),
+    Setting("Host", "An address or name of the app's machine; `node` is the node's own address (`--serve-on`)."),
+]
+On = Annotated[
+    str | None,
+    Field(pattern=NAME_PATTERN),
+    Setting(
+        "On node", "The node of a fleet that it is pinned to; else it floats: any node may run it.", empty="any node"
+    ),
 ]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False, strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
@@ -56,6 +66,23 @@ class Limits(BaseModel):
     max_connections: Annotated[
         Annotated[int, _whole(1, 1_000_000)] | None,
         Setting("Most connections", "Open connections at once; further clients are closed at once.", empty="no bound"),
+    ] = None
+    max_per_peer: Annotated[
+        Annotated[int, _whole(1, 1_000_000)] | None,
+        Setting(
+            "Most from one address",
+            "Open connections at once from one address; further ones are closed at once.",
+            empty="no bound",
+        ),
+    ] = None
+    max_rate: Annotated[
+        Annotated[int, _whole(1, 2_000_000_000)] | None,
+        Setting(
+            "Most bytes a second",
+            "Bytes a second that each client is sent at most; the kernel paces them (SO_MAX_PACING_RATE).",
+            unit="B/s",
+            empty="no bound",
+        ),
     ] = None
     idle_timeout: Annotated[
         Seconds | None,
@@ -83,6 +110,7 @@ class ServerSpec(Limits):
         Field(pattern=NAME_PATTERN),
         Setting("Name", "Unique among the servers.", empty="variant-port"),
     ] = None
+    on: On = None
     start: Annotated[Flag, Setting("Start", "Start it at once.")] = True
 
     @field_validator("name")
@@ -106,6 +134,7 @@ class ServerPatch(Limits):
     variant: Variant = ""
     port: Port = 0
     host: Host = "127.0.0.1"
+    on: On = None
 
     def apply_to(self, spec: ServerSpec) -> ServerSpec:
         """The spec with these changes."""
@@ -115,5 +144,5 @@ class ServerPatch(Limits):
 SETTINGS = declared(ServerSpec)
 """All of them by name, in the model's order."""
 
-PLACE = tuple(name for name in ServerPatch.model_fields if name not in Limits.model_fields)
+PLACE = ("variant", "port", "host")
 """Those that change only while nothing runs."""

@@ -25,6 +25,7 @@ class CloseCode(IntEnum):
     RESET = 4003
     IDLE = 4004
     OVERDRAWN = 4005
+    NODE_LOST = 4006
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,12 @@ CLOSE_CODES: dict[CloseCode, About] = {
         "It granted more than came.",
         trouble=True,
     ),
+    CloseCode.NODE_LOST: About(
+        "the server's node was lost, or gave the server to another one",
+        "closed: the server's node was lost",
+        "Reconnect: another node takes the server.",
+        trouble=True,
+    ),
 }
 
 
@@ -124,6 +131,10 @@ def timed_out(seconds: float) -> Verdict:
 
 def idle(seconds: float) -> Verdict:
     return Verdict(CloseCode.IDLE, f"Nothing came from the page for {seconds:g} s.")
+
+
+def node_lost(node: str) -> Verdict:
+    return Verdict(CloseCode.NODE_LOST, f"The node {node} was lost, or no longer has the server.")
 
 
 def overdrawn(count: int) -> Verdict:

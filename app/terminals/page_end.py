@@ -247,7 +247,8 @@ class PageEnd(asyncio.BufferedProtocol):
             elif websocket.close_rcvd is not None:
                 self._transport.close()
             else:  # closing now would reset the connection while it sends, and it would not read why
-                self._transport.write_eof()
+                with suppress(OSError):  # the page has reset the connection
+                    self._transport.write_eof()
         self._choke()
 
     def _choke(self) -> None:

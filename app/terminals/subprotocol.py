@@ -24,7 +24,7 @@ def encode(what: str, **more: Any) -> str:
 
 
 def decode(text: str) -> int | Literal["eof"] | None:
-    """Bytes of credit, or the end; None if it is invalid."""
+    """Bytes of credit, or the end; None if it is invalid. A field of a later version is ignored."""
     if len(text) > MOST_CHARACTERS:
         return None
     try:
@@ -32,8 +32,8 @@ def decode(text: str) -> int | Literal["eof"] | None:
     except (ValueError, RecursionError):
         return None
     match message:
-        case {"type": "credit", "bytes": int(count), **rest} if not rest and type(count) is int and count > 0:
+        case {"type": "credit", "bytes": int(count)} if type(count) is int and count > 0:
             return count
-        case {"type": "eof", **rest} if not rest:
+        case {"type": "eof"}:
             return "eof"
     return None

@@ -25,16 +25,20 @@ log = logging.getLogger("echodeck.terminals")
 SECONDS_TO_CONNECT = 5.0
 """A server whose queue is full answers nothing, tcp(7)."""
 
+WORTH_A_LINE = frozenset(10**power for power in range(10))
+"""Of refusals, the log shows the first, the tenth, the hundredth, and so on."""
+
 _NEAR = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # compared with, not bound to
 
 
 class Terminals:
-    """``most`` may be open at once; ``dropped`` counts the pages that took nothing."""
+    """``most`` may be open at once; ``refused`` counts those beyond, ``dropped`` the pages that took nothing."""
 
     def __init__(self, supervisor: Supervisor, most: int) -> None:
         self.dropped = 0
+        self.refused = 0
         self._supervisor = supervisor
-        self._most = most
+        self.most = most
         self._open: set[Bridge] = set()
 
     @property
@@ -49,13 +53,18 @@ class Terminals:
         def verdict() -> Verdict | None:
             if self._supervisor.closing:
                 return close_codes.APP_STOPS
+            if server.goes_away:
+                return close_codes.node_lost(server.node)
             return close_codes.SERVER_STOPPED if server.stops != stops else None
 
         bridge = Bridge(v1, verdict)
         bridge.page = hand_over(bridge)
         try:
-            if self.open >= self._most:
-                bridge.refuse(close_codes.too_many(self._most))
+            if self.open >= self.most:
+                self.refused += 1
+                if self.refused in WORTH_A_LINE:
+                    log.warning("refuses terminals: %d are open, which is the limit", self.open)
+                bridge.refuse(close_codes.too_many(self.most))
                 await bridge.over
                 return
             self._open.add(bridge)

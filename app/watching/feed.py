@@ -11,8 +11,10 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 from app.supervising.supervisor import Supervisor
 from app.watching.event import Event
@@ -33,10 +35,11 @@ TOPICS = {
     "exceptions": "exception",
     "journal": "journal",
     "loop": "loop",
+    "nodes": "node",
 }
 """What can be followed: the names in a snapshot, and the kinds of changes."""
 
-KEYS = {"server": "name", "connection": "id", "exception": "id", "journal": "id"}
+KEYS = {"server": "name", "node": "name", "connection": "id", "exception": "id", "journal": "id"}
 """By kind, the field by which one is known; there is one loop only. The page's scripts have both from here."""
 
 
@@ -57,10 +60,26 @@ class Wanted:
         return self.server is None or change.server in (None, self.server) or change.kind in self.everywhere
 
 
+class Looks(Protocol):
+    """What keeps the view up to date."""
+
+    def begin(self) -> None:
+        """Somebody follows."""
+
+    def end(self) -> None:
+        """Nobody follows any more."""
+
+    async def look(self) -> None:
+        """Bring the view up to date."""
+
+
 class Feed:
-    def __init__(self, supervisor: Supervisor) -> None:
+    """``watch`` makes what looks; by default at this app's servers alone."""
+
+    def __init__(self, supervisor: Supervisor, watch: Callable[[View], Looks] | None = None) -> None:
         self.followers = 0
         self._supervisor = supervisor
+        self._make_watch = watch or partial(Watch, supervisor)
         self._keeping: asyncio.Task[None] | None = None
         self._forgetting: asyncio.TimerHandle | None = None
         self._begin_anew()
@@ -115,21 +134,23 @@ class Feed:
         self._view = View()
         self._built: dict[tuple[int | None, Wanted], list[Event]] = {}
         self._built_at = -1
-        self._watch = Watch(self._supervisor, self._view)
+        self._watch = self._make_watch(self._view)
         self._turned = asyncio.Event()
         self._first_look = asyncio.Event()
         self._ended = False
 
     async def _keep(self) -> None:
+        told = self._view.latest
         while not self._ended:
-            before, stopped = self._view.latest, self._supervisor.stopped
+            stopped = self._supervisor.stopped
             try:
                 await self._watch.look()
             except Exception:  # the next look may do better
                 log.exception("the feed could not look at everything")
             self._ended = stopped
             self._first_look.set()
-            if self._view.latest != before or stopped:
+            if self._view.latest != told or stopped:
+                told = self._view.latest
                 self._turned.set()
                 self._turned = asyncio.Event()
             await asyncio.sleep(TICK)

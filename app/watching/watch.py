@@ -12,9 +12,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from itertools import islice
 
 from app.connections.client import Client, Waiter
+from app.connections.turns import IN_ONE_GO, Turns
 from app.shapes.connections import ConnectionShape
 from app.shapes.happenings import EntryShape, ExceptionShape
 from app.shapes.loop import LoopNow
@@ -34,12 +34,6 @@ MOST_ASKED = 1500
 MOST_LIVELY = 200
 """The same of those that were found to be used lately."""
 
-LIVELY = 3.0
-"""Seconds for which a connection that was used is thought likely to be used again."""
-
-IN_ONE_GO = 200
-"""Connections that are dealt with before the loop is let turn."""
-
 QUEUES_TAKE = 0.03
 """The most of the time that is spent on reading the kernel's tables."""
 
@@ -53,7 +47,10 @@ _Put = Callable[[], None]
 
 
 class Watch:
-    def __init__(self, supervisor: Supervisor, view: View) -> None:
+    """``of_node`` says how this node is, if the app is one of a fleet."""
+
+    def __init__(self, supervisor: Supervisor, view: View, of_node: Callable[[], str] | None = None) -> None:
+        self._of_node = of_node
         self._supervisor = supervisor
         self._roster = supervisor.roster
         self._view = view
@@ -64,9 +61,7 @@ class Watch:
         self._all_known = False
         self._exceptions_at = -1
         self._entries_at: int | None = None
-        self._turn: list[Client] = []
-        self._turn_began = 0.0
-        self._lively: dict[Client, float] = {}
+        self._turns = Turns(self._roster, self._show_news)
         self._poll_due = self._queues_due = self._loop_due = 0.0
 
     def begin(self) -> None:
@@ -95,11 +90,13 @@ class Watch:
         await self._arrivals()
         if polls:
             self._poll_due = now + POLL
-            await self._traffic(anew)
+            await self._turns.look(None if anew else MOST_ASKED, MOST_LIVELY)
             await self._queues(now)
         if now >= self._loop_due:
             self._loop_due = now + LOOP_EVERY
             self._view.put("loop", "loop", None, LoopNow.of(self._supervisor.sampler).model_dump_json())
+            if self._of_node is not None:
+                self._view.put("node", self._supervisor.node, None, self._of_node())
 
     # What happened
 
@@ -113,12 +110,12 @@ class Watch:
             entries = chronicle.entries_since(self._entries_at)
         puts: list[_Put] = []
         for record in changed:
-            data = ExceptionShape.of(record).model_dump_json()
-            puts.append(partial(view.put, "exception", str(record.id), record.server, data))
-        puts += [partial(view.drop, "exception", key) for key in view.keys("exception") - {str(id) for id in ids}]
+            data = ExceptionShape.of(record, chronicle).model_dump_json()
+            puts.append(partial(view.put, "exception", chronicle.id(record.id), record.server, data))
+        puts += [partial(view.drop, "exception", key) for key in view.keys("exception") - set(map(chronicle.id, ids))]
         for entry in entries:
-            data = EntryShape.of(entry).model_dump_json()
-            puts.append(partial(view.put, "journal", str(entry.id), entry.server, data))
+            data = EntryShape.of(entry, chronicle).model_dump_json()
+            puts.append(partial(view.put, "journal", chronicle.id(entry.id), entry.server, data))
         puts += [partial(view.keep, "exception", MOST_EXCEPTIONS), partial(view.keep, "journal", MOST_ENTRIES)]
         puts.append(partial(self._have_reached, revision, last))
         return puts
@@ -169,25 +166,9 @@ class Watch:
             if dealt_with % IN_ONE_GO == IN_ONE_GO - 1:
                 await asyncio.sleep(0)
 
-    async def _traffic(self, of_all: bool) -> None:
-        if not self._turn or of_all:
-            self._roster.looked_at, self._turn_began = self._turn_began, time.monotonic()
-            self._turn = self._roster.clients()[::-1]
-        most = len(self._turn) if of_all else MOST_ASKED
-        asked, self._turn = self._turn[-most:][::-1], self._turn[:-most]
-        now = time.monotonic()
-        for client in list(islice(self._lively, MOST_LIVELY)):
-            used = self._lively.pop(client)
-            if used > now - LIVELY and self._roster.holds(client):
-                self._lively[client] = used  # to the end: they take turns
-                asked.append(client)
-        for number, client in enumerate(asked):
-            client.look()
-            if self._versions.get(client.number) != client.version:
-                self._lively[client] = now
-                self._show(client)
-            if number % IN_ONE_GO == IN_ONE_GO - 1:
-                await asyncio.sleep(0)
+    def _show_news(self, client: Client) -> None:
+        if self._versions.get(client.number) != client.version:
+            self._show(client)
 
     async def _queues(self, now: float) -> None:
         if now < self._queues_due and self._supervisor.connections.anybody_waits:
@@ -238,6 +219,7 @@ def _pulse(server: Server) -> object:
         server.desired,
         server.restarts,
         server.spec,
+        server.epoch,
         server.exceptions,
         server.waiting,
         tally.total,

@@ -13,7 +13,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import BodyTooLarge, InternalError, Refusal, ShuttingDown, TokenRequired
+from app.errors import BodyTooLarge, InternalError, Refusal, ShuttingDown, TokenRequired, TooManyGuesses
+from app.web.place import Place, own_path
 from app.web.problems import response
 from app.web.security import RESPONSE_HEADERS, SAFE_METHODS, Rules
 
@@ -27,17 +28,20 @@ MOST_DISCARDED = 64 * 1024 * 1024
 
 
 class Gate:
-    """``login`` makes the page that a browser gets where a program gets 401 as a problem."""
+    """``login`` makes the page that a browser gets where a program gets 401 or 429 as a problem."""
 
-    def __init__(self, app: ASGIApp, rules: Rules, login: Callable[[Scope], Response]) -> None:
+    def __init__(self, app: ASGIApp, rules: Rules, place: Place, login: Callable[[Scope, Refusal], Response]) -> None:
         self._app = app
         self._rules = rules
+        self._place = place
         self._login = login
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
+        scope = self._place.of(scope)
+        path = own_path(scope)
         begun = False
 
         async def send_with_headers(message: Message) -> None:
@@ -47,14 +51,15 @@ class Gate:
                 headers = MutableHeaders(scope=message)
                 for name, value in RESPONSE_HEADERS.items():
                     headers[name] = value
-                headers.setdefault("cache-control", "no-cache" if scope["path"].startswith("/static/") else "no-store")
+                headers.setdefault("cache-control", "no-cache" if path.startswith("/static/") else "no-store")
             elif message["type"].startswith("websocket."):
                 begun = True
             await send(message)
 
         headers = Headers(scope=scope)
         try:
-            role = self._rules.check(scope.get("method", "WEBSOCKET"), scope["path"], headers)
+            client = (scope.get("client") or [""])[0]
+            role = self._rules.check(scope.get("method", "WEBSOCKET"), path, headers, client)
             scope.setdefault("state", {})["role"] = role
             if scope["type"] == "http" and scope["method"] not in SAFE_METHODS:
                 whole = await _whole_body(receive)
@@ -66,8 +71,10 @@ class Gate:
                 scope["state"]["head"] = True
             await self._app(scope, receive, send_with_headers)
         except Refusal as refusal:
-            wants_page = isinstance(refusal, TokenRequired) and "text/html" in headers.get("accept", "")
-            await _answer(self._login(scope) if wants_page else response(refusal), scope, receive, send_with_headers)
+            to_log_in = isinstance(refusal, TokenRequired | TooManyGuesses)
+            wants_page = to_log_in and "text/html" in headers.get("accept", "")
+            answer = self._login(scope, refusal) if wants_page else response(refusal)
+            await _answer(answer, scope, receive, send_with_headers)
         except asyncio.CancelledError:  # uvicorn cancels requests that take too long, and only at its end
             if begun:
                 return

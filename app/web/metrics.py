@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -17,10 +17,12 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from app.fleet.fleet import Fleet
 from app.loop.worker import Worker
 from app.supervising.lifecycle import State
 from app.supervising.supervisor import Supervisor
 from app.terminals.terminals import Terminals
+from app.web.guesses import Guesses
 from app.web.streams import Streams
 
 IN_ONE_GO = 300
@@ -47,10 +49,23 @@ _OF_SERVERS = (
 
 
 class Metrics:
-    def __init__(self, supervisor: Supervisor, streams: Streams, terminals: Terminals) -> None:
+    """``dropped_lines`` says how many lines of the log could not be written."""
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        streams: Streams,
+        terminals: Terminals,
+        guesses: Guesses,
+        dropped_lines: Callable[[], int] = lambda: 0,
+        fleet: Fleet | None = None,
+    ) -> None:
+        self._fleet = fleet
         self._supervisor = supervisor
         self._streams = streams
         self._terminals = terminals
+        self._guesses = guesses
+        self._dropped_lines = dropped_lines
         self._registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._registry)
@@ -81,6 +96,9 @@ class Metrics:
                 if number % IN_ONE_GO == IN_ONE_GO - 1:
                     await asyncio.sleep(0)
         families = [kind(f"echodeck_{name}", text, labels=("server", "variant")) for kind, name, text in _OF_SERVERS]
+        breaches = CounterMetricFamily(
+            "echodeck_limit_breaches", "Times a limit was reached.", labels=("server", "variant", "limit")
+        )
         states: Counter[State] = Counter()
         for number, server in enumerate(self._supervisor.servers()):
             states[server.state] += 1
@@ -92,7 +110,7 @@ class Metrics:
                 server.waiting,
                 traffic.bytes_in,
                 traffic.bytes_out,
-                self._supervisor.chronicle.exceptions_raised(server.name, server.serial),
+                self._supervisor.chronicle.raised.get((server.name, server.serial), 0),
                 server.restarts,
                 server.loop_share,
                 server.cpu_seconds,
@@ -101,9 +119,11 @@ class Metrics:
             for family, figure in zip(families, figures, strict=True):
                 if figure is not None:
                     family.add_metric(labels, figure)
+            for limit, count in list(tally.breaches.counts.items()):
+                breaches.add_metric((*labels, limit), count)
             if number % IN_ONE_GO == IN_ONE_GO - 1:
                 await asyncio.sleep(0)
-        return [self._states(states), *families, *self._of_the_app()]
+        return [self._states(states), *families, breaches, *self._of_the_app()]
 
     def _states(self, states: Counter[State]) -> Metric:
         family = GaugeMetricFamily("echodeck_servers", "Servers by state.", labels=("state",))
@@ -126,11 +146,36 @@ class Metrics:
         yield CounterMetricFamily(
             "echodeck_terminals_dropped", "Terminals whose page took nothing.", self._terminals.dropped
         )
+        breaches = CounterMetricFamily("echodeck_app_limit_breaches", "Times one was reached.", labels=("limit",))
+        for limit, owner in (("streams", self._streams), ("terminals", self._terminals), ("guesses", self._guesses)):
+            breaches.add_metric((limit,), owner.refused)
+        yield breaches
         yield CounterMetricFamily(
             "echodeck_journal_dropped",
             "Events and exceptions that the journal had no room for any more.",
             self._supervisor.chronicle.dropped,
         )
+        if self._fleet is not None:
+            yield from _of_the_fleet(self._fleet)
+        yield CounterMetricFamily(
+            "echodeck_log_dropped_lines", "Lines of the log that could not be written.", self._dropped_lines()
+        )
+
+
+def _of_the_fleet(fleet: Fleet) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "echodeck_fleet_lease_age_seconds", "Since the last renewal that was answered was sent.", fleet.lease.age
+    )
+    yield CounterMetricFamily("echodeck_fleet_renewals", "Of the lease.", fleet.lease.renewals)
+    yield CounterMetricFamily("echodeck_fleet_fences", "Times the lease was over here.", fleet.fences)
+    yield CounterMetricFamily("echodeck_fleet_hops", "Calls passed on to other nodes.", fleet.peers.hops)
+    yield CounterMetricFamily("echodeck_fleet_claims", "Servers that this node has claimed.", fleet.claims)
+    yield CounterMetricFamily("echodeck_fleet_given_back", "Servers that it has handed over.", fleet.given_back)
+    nodes = GaugeMetricFamily("echodeck_fleet_nodes", "Nodes by state, as known here.", labels=("state",))
+    states = Counter(state for state, _ in fleet.nodes().values())
+    for state in ("ready", "draining", "fenced", "lost"):
+        nodes.add_metric((state,), states[state])
+    yield nodes
 
 
 class _Gathered:

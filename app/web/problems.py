@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse, Response
 
 from app.errors import Invalid, Refusal
 from app.supervising.spec import PATTERNS
+from app.web.place import at
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -25,8 +26,16 @@ IN_OUR_WORDS = {
 """By the kind of an error of Pydantic's, which speaks to programmers."""
 
 
+ADDRESSES = ("type", "server")
+"""Fields of a problem that may be addresses of the app."""
+
+
 def response(refusal: Refusal) -> Response:
-    return JSONResponse(refusal.problem(), refusal.status, refusal.headers, MEDIA_TYPE)
+    problem = refusal.problem()
+    for name in ADDRESSES:
+        if str(problem.get(name, "")).startswith("/"):
+            problem[name] = at(problem[name])
+    return JSONResponse(problem, refusal.status, refusal.headers, MEDIA_TYPE)
 
 
 def explain(found: Iterable[Any]) -> Invalid:

@@ -1,7 +1,9 @@
 // The dashboard, live: a row is patched when its server has changed and somebody looks at it, and only then.
+import {at} from "../facts.js";
 import {every} from "../painting/beat.js";
 import {painted} from "../painting/painted.js";
 import {pressed, whenReleased} from "../painting/press.js";
+import {followNodes} from "../rooms/nodes.js";
 import {showArrivals} from "../rooms/door.js";
 import {row} from "../rooms/row.js";
 import {sparkline, traffic} from "../series/traffic.js";
@@ -23,6 +25,7 @@ export function mount(main, feed) {
         const room = rooms.get(target.dataset.server);
         if (!room) continue;
         room.near = isIntersecting;
+        if (room.near) traffic.want(target.dataset.server);
         if (room.near && room.due) paint(target.dataset.server);
       }
     },
@@ -31,7 +34,7 @@ export function mount(main, feed) {
   for (const element of list.children) enter(element.dataset.server, element);
   const find = followFind(main, rooms, feed);
 
-  feed.want(["servers", "loop", "exceptions", "journal"]);
+  feed.want(["servers", "loop", "exceptions", "journal", "nodes"]);
   let latest = new Map();
   // Named by the template, to be given rows a few at a time once it is told what they are; in this order.
   const further = JSON.parse(main.querySelector("#further")?.textContent ?? "[]");
@@ -47,13 +50,17 @@ export function mount(main, feed) {
           if (server) touched.add(server);
         }
       }
-      if (changes.snapshot) build();
+      if (changes.snapshot) {
+        build();
+        for (const [name, room] of rooms) if (room.near) traffic.want(name);
+      }
       if (!touched.size) return;
       for (const name of touched) hear(name);
       main.querySelector("#no-servers").hidden = feed.servers.size > 0;
       find();
     }),
     followLately(main, feed),
+    followNodes(main.querySelector("#nodes"), feed, mayChange),
     followWalkOffer(main, feed),
     mayChange ? followStartForm(main.querySelector("#start")) : () => {},
   ];
@@ -120,7 +127,7 @@ function newRow(name, list) {
   element.dataset.server = name;
   // Enough to be found and read, until it is looked at.
   const link = document.createElement("a");
-  link.href = `/ui/servers/${name}`;
+  link.href = at(`/ui/servers/${name}`);
   link.translate = false;
   link.textContent = name;
   element.append(link);
@@ -147,7 +154,7 @@ function paintSparks(rooms) {
   for (const [name, {element, near}] of rooms) {
     if (!near) continue;
     const path = element.querySelector(".spark path");
-    const line = sparkline(traffic.rates(name).map((rate) => rate.in + rate.out));
+    const line = sparkline(traffic.line(name)?.points.map((point) => (point.in ?? 0) + (point.out ?? 0)) ?? []);
     if (path && (path.getAttribute("d") ?? "") !== line) path.setAttribute("d", line);
   }
 }
@@ -161,7 +168,7 @@ function followFind(main, rooms, feed) {
     let count = 0;
     for (const [name, {element}] of rooms) {
       const server = feed.servers.get(name);
-      const text = server ? `${name} ${server.variant} ${server.port} ${server.state}`.toLowerCase() : name.toLowerCase();
+      const text = server ? `${name} ${server.variant} ${server.port} ${server.state} ${server.node ?? ""}`.toLowerCase() : name.toLowerCase();
       const hidden = !wanted.every((word) => text.includes(word));
       if (element.hidden !== hidden) element.hidden = hidden;
       count += !hidden;

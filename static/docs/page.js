@@ -1,13 +1,14 @@
 // The API document. Swagger UI brings its own look, and has it only while it is shown.
+import {at} from "../facts.js";
 import {_} from "../words.js";
 
-const STYLES = ["/static/vendor/swagger-ui/swagger-ui.css", "/static/docs/docs.css"];
+const STYLES = ["/static/vendor/swagger-ui/swagger-ui.css", "/static/docs/docs.css"].map(at);
 const night = matchMedia("(prefers-color-scheme: dark)");
 
 export async function mount(main) {
   const place = main.querySelector("#api");
   const left = new AbortController();
-  const links = await Promise.all([...STYLES.map(style), globalThis.SwaggerUIBundle ?? script("/static/vendor/swagger-ui/swagger-ui-bundle.js")]);
+  const links = await Promise.all([...STYLES.map(style), globalThis.SwaggerUIBundle ?? script(at("/static/vendor/swagger-ui/swagger-ui-bundle.js"))]);
   const root = document.documentElement;
   const dress = () => root.classList.toggle("dark-mode", (root.dataset.theme === "auto" && night.matches) || root.dataset.theme === "dark");
   dress();
@@ -16,7 +17,7 @@ export async function mount(main) {
   themed.observe(root, {attributeFilter: ["data-theme"]});
   place.replaceChildren();
   // Without deep links, whose anchors would lie within buttons: nothing that is operated may hold another such thing.
-  SwaggerUIBundle({url: "/openapi.json", domNode: place, deepLinking: false, validatorUrl: null, tryItOutEnabled: true});
+  SwaggerUIBundle({url: at("/openapi.json"), domNode: place, deepLinking: false, validatorUrl: null, tryItOutEnabled: true});
   return () => {
     left.abort();
     themed.disconnect();

@@ -1,5 +1,6 @@
 // The exceptions of all servers, live; what is sifted for is kept in the address, so that it can be sent to somebody.
 import {busyWhile} from "../actions.js";
+import {root} from "../facts.js";
 import {html, nothing, repeat} from "../painting/lit.js";
 import {painted} from "../painting/painted.js";
 import {showProblem} from "../notices.js";
@@ -92,7 +93,7 @@ export function mount(main, feed) {
 
   function view() {
     if (records.items.length) return html`<ol class="catches">${repeat(records.items, (one) => one.id, line)}</ol>`;
-    if (any()) return html`<p class="empty">${_("None is like that.")} <a href="/ui/exceptions">${_("Show all")}</a></p>`;
+    if (any()) return html`<p class="empty">${_("None is like that.")} <a href="${root}/ui/exceptions">${_("Show all")}</a></p>`;
     return html`<div class="empty"><p><b>${_("No exception yet.")}</b> ${_("What a server's code raises is caught here, with its traceback and with what the client had sent.")}</p>
       <p>${_("To see one: start asyncio, open a terminal on it and send boom. Only that client goes; then try the same on asyncio-basic.")}</p></div>`;
   }

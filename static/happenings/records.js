@@ -66,6 +66,13 @@ export class Records {
   }
 
   #sort() {
-    this.items = [...this.#known.values()].sort((one, other) => Number(other.id) - Number(one.id));
+    this.items = [...this.#known.values()].sort(newestFirst);
   }
+}
+
+/** By when it happened first; ids of one node's are in that order, those of several cannot be compared. */
+function newestFirst(one, other) {
+  const [first, second] = [one.first_at ?? one.at, other.first_at ?? other.at];
+  if (first !== second) return first < second ? 1 : -1;
+  return Number(other.id.split(".").pop()) - Number(one.id.split(".").pop());
 }

@@ -1,14 +1,15 @@
 // Who has the loop: now as bars, over time as layers on one another, the page's own at the bottom. Shades tell the
 // layers apart, since colour is for states; what is left white above them is the loop's rest.
+import {root} from "../facts.js";
 import {caption, chart} from "../painting/charts.js";
 import {percent} from "../figures.js";
 import {html, repeat} from "../painting/lit.js";
 import {painted} from "../painting/painted.js";
 import {eased} from "../painting/eased.js";
 import {_} from "../words.js";
+import {span} from "../series/kept.js";
 import {loopSeries} from "../series/loop.js";
 
-const SECONDS = 300;
 const MOST_LAYERS = 5;
 const LEAST = 0.0005; // what is written as 0 %
 const shade = (place) => `color-mix(in srgb, var(--ink) ${[85, 62, 44, 30, 20, 12][place] ?? 12}%, var(--ground))`;
@@ -31,10 +32,17 @@ export function followShares(main, feed) {
   const unfollow = feed.follow((changes) => {
     if (changes.loop || changes.servers.size) paint();
   });
-  return () => {
-    unfollow();
-    paint.end();
-    drawn?.end();
+  return {
+    begin() {
+      drawn?.end();
+      drawn = pointed = null;
+      paint.now();
+    },
+    end() {
+      unfollow();
+      paint.end();
+      drawn?.end();
+    },
   };
 
   function shares() {
@@ -51,7 +59,7 @@ export function followShares(main, feed) {
   function bar(name, share, words) {
     const layer = layers.indexOf(name);
     return html`<li>
-      <span class="name">${layer >= 0 ? html`<i class="swatch s${layer}" aria-hidden="true"></i>` : html`<i class="swatch" aria-hidden="true"></i>`}${words ?? html`<a href="/ui/servers/${name}" translate="no">${name}</a>`}</span>
+      <span class="name">${layer >= 0 ? html`<i class="swatch s${layer}" aria-hidden="true"></i>` : html`<i class="swatch" aria-hidden="true"></i>`}${words ?? html`<a href="${root}/ui/servers/${name}" translate="no">${name}</a>`}</span>
       <meter min="0" max="1" .value=${share} aria-hidden="true"></meter><b>${percent(share)}</b></li>`;
   }
 
@@ -64,7 +72,7 @@ export function followShares(main, feed) {
 
   function draw() {
     const now = performance.now();
-    const points = loopSeries.points.filter(({at}) => now - at < SECONDS * 1000);
+    const points = loopSeries.within(span(), paint);
     const wanted = largest(points);
     if (!drawn || wanted.join() !== layers.join()) {
       drawn?.end();
@@ -73,7 +81,7 @@ export function followShares(main, feed) {
       const lines = ["", ...layers].map((_name, place, all) => ({colour: "var(--ground)", width: 1, fill: place === 0 ? shade(MOST_LAYERS) : shade(layers.length - place)}));
       drawn = chart(figure, {
         lines,
-        seconds: SECONDS,
+        seconds: span().seconds,
         most: 1,
         format: (share) => `${Math.round(share * 100)} %`,
         point: (index) => {
@@ -83,13 +91,14 @@ export function followShares(main, feed) {
       });
     }
     const ages = points.map(({at}) => (at - now) / 1000);
-    const columns = [points.map(({share}) => 1 - (share.idle ?? 0))];
+    const columns = [points.map(({share}) => (share.idle === null ? null : 1 - (share.idle ?? 0)))];
     for (let count = layers.length; count > 0; count--) {
       const below = layers.slice(0, count);
-      columns.push(points.map(({share}) => below.reduce((sum, name) => sum + (share[name] ?? 0), 0)));
+      columns.push(points.map(({share}) => (share.idle === null ? null : below.reduce((sum, name) => sum + (share[name] ?? 0), 0))));
     }
     drawn.show(ages, columns);
-    const {share} = points[pointed ?? points.length - 1] ?? feed.loop;
+    const told = points[pointed ?? points.length - 1]?.share;
+    const share = told && told.idle !== null ? told : feed.loop.share;
     const busy = _("busy %(share)s", {share: percent(1 - (share.idle ?? 0))});
     const [first] = Object.entries(share).filter(([name]) => name !== "idle" && name !== "app").sort(([, one], [, other]) => other - one);
     caption(figure, first && first[1] > LEAST ? _("%(busy)s, most of it %(name)s: %(share)s", {busy, name: first[0], share: percent(first[1])}) : busy);

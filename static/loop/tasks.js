@@ -1,5 +1,6 @@
 // The tasks of the loop and the threads of servers, each with the line where it is. Looked at every two seconds while
 // they are in view, a bounded number at a time.
+import {root} from "../facts.js";
 import {every} from "../painting/beat.js";
 import {grouped} from "../figures.js";
 import {html, nothing, repeat} from "../painting/lit.js";
@@ -85,6 +86,6 @@ const view = (items) => html`<table class="rows of-tasks">
 function line({name, server, thread, stack}) {
   const at = placeOf(stack);
   return html`<tr><td translate="no">${name}</td>
-    <td translate="no">${server ? html`<a href="/ui/servers/${server}">${server}</a>` : html`<span class="aside">echodeck</span>`}</td>
+    <td translate="no">${server ? html`<a href="${root}/ui/servers/${server}">${server}</a>` : html`<span class="aside">echodeck</span>`}</td>
     <td translate="no">${at ? html`<code>${at.code || at.function}</code> <span class="aside">${at.file.split("/").at(-1)}:${at.line}</span>` : nothing}${thread ? html` <span class="aside" translate="yes">${_("a thread")}</span>` : nothing}</td></tr>`;
 }

@@ -1,7 +1,7 @@
 // Charts over time, in the page's own ink: uPlot draws on a canvas, which knows no style sheet, so the tokens are asked
 // for their colours when it draws, and it draws anew when the theme changes. Time runs up to now at the right edge; the
 // height is the style sheet's, so nothing moves when figures come. What a chart shows is said beside it in words.
-import uPlot from "/static/vendor/uplot/dist/uPlot.esm.js";
+import uPlot from "../vendor/uplot/dist/uPlot.esm.js";
 import {_} from "../words.js";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -36,7 +36,7 @@ export function chart(figure, {lines, seconds, least, most, format, point = () =
       y: {range: (_plot, _low, high) => [0, most ?? Math.max(least, (high ?? 0) * 1.1)]},
     },
     axes: [
-      {...axis, size: 24, space: 70, splits: () => splitsOf(seconds), values: (_plot, ages) => ages.map(agesIn)},
+      {...axis, size: 24, space: 70, splits: (drawn) => splitsOf(seconds, drawn.width), values: (_plot, ages) => ages.map(agesIn)},
       {...axis, size: 64, space: 34, values: (_plot, values) => values.map(format)},
     ],
     series: [
@@ -83,12 +83,14 @@ export function caption(figure, words) {
   figure.querySelector(".plot").setAttribute("aria-label", label);
 }
 
-function splitsOf(seconds) {
-  const step = seconds > 180 ? 60 : 30;
+function splitsOf(seconds, width) {
+  const most = Math.min(6, width / 80);
+  const step = [30, 60, 120, 300, 14400, 28800].find((one) => seconds / one <= most) ?? seconds;
   return Array.from({length: seconds / step + 1}, (_nothing, place) => place * step - seconds);
 }
 
 function agesIn(age) {
   if (age === 0) return _("now");
-  return `−${-age % 60 ? _("%(n)s s", {n: -age}) : _("%(n)s min", {n: -age / 60})}`;
+  const words = age % 60 ? _("%(n)s s", {n: -age}) : age % 3600 ? _("%(n)s min", {n: -age / 60}) : _("%(n)s h", {n: -age / 3600});
+  return `−${words}`;
 }

@@ -1,4 +1,5 @@
 // A server's door: who waits in the queue outside, who is inside. Dots up to a number, figures beyond.
+import {root} from "../facts.js";
 import {grouped} from "../figures.js";
 import {html} from "../painting/lit.js";
 import {_} from "../words.js";
@@ -7,7 +8,7 @@ export const MOST_DOTS = 8;
 const dots = (count) => Array.from({length: Math.min(count, MOST_DOTS)}, () => html`<i></i>`);
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
-export const door = (name, {waiting, open}) => html`<a class="door" href="/ui/servers/${name}#connections">
+export const door = (name, {waiting, open}) => html`<a class="door" href="${root}/ui/servers/${name}#connections">
   <span class="queue" aria-hidden="true">${dots(waiting)}</span>
   <span class="inside" aria-hidden="true">${dots(open)}</span>
   <span class="count"><b>${grouped(waiting)}</b> ${_("waiting")} · <b>${grouped(open)}</b> ${_("inside")}</span>

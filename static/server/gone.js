@@ -1,4 +1,5 @@
 // A server that is removed while its page is open: the page says so, and where its traces are.
+import {isAt, root} from "../facts.js";
 import {html, render} from "../painting/lit.js";
 import {go} from "../navigation.js";
 import {call, serverPath} from "../rest.js";
@@ -27,7 +28,7 @@ export function followGoing(place, feed, name, end) {
   const unfollow = feed.follow((changes) => {
     if (!changes.servers.has(name)) return;
     if (!feed.servers.has(name)) leave();
-    else if (gone && location.pathname === `/ui/servers/${encodeURIComponent(name)}`) go(location.href);
+    else if (gone && isAt(`/ui/servers/${encodeURIComponent(name)}`)) go(location.href);
   });
   return () => {
     feed.removeEventListener("status", ask);
@@ -37,4 +38,4 @@ export function followGoing(place, feed, name, end) {
 
 const view = (name) => html`<h1><span translate="no">${name}</span></h1>
   <p><b>${_("This server was removed.")}</b> ${_("Nothing of it runs any more; what it raised stays where exceptions are. Should a server of this name be started, it appears here.")}</p>
-  <p><a href="/">${_("All servers")}</a> · <a href="/ui/exceptions?server=${encodeURIComponent(name)}">${_("Its exceptions")}</a></p>`;
+  <p><a href="${root}/">${_("All servers")}</a> · <a href="${root}/ui/exceptions?server=${encodeURIComponent(name)}">${_("Its exceptions")}</a></p>`;

@@ -1,7 +1,7 @@
-// A tap: one connection's bytes, both ways, as they go through. One at a time, since each is a stream of its own and a
-// browser opens six to one host; a bounded number of bytes, the latest.
+// A tap: one connection's bytes, both ways, as they go through. One at a time; a bounded number of bytes, the latest.
 import {timeOfDay} from "../figures.js";
 import {html, nothing, render} from "../painting/lit.js";
+import {openStream} from "../stream.js";
 import {dump} from "../terminal/hex.js";
 import {_, n_} from "../words.js";
 
@@ -11,13 +11,14 @@ const PIECE = 4096; // bytes shown of one piece
 const PAINT_MS = 100;
 
 export function openTap(place) {
-  let source = null;
+  let closeStream = () => {};
   let state = null; // {peer, id, pieces, bytes, lost, ended, hex}
   let timer = 0;
 
   const close = () => {
-    source?.close();
-    source = state = null;
+    closeStream();
+    closeStream = () => {};
+    state = null;
     clearTimeout(timer);
     timer = 0;
     place.hidden = true;
@@ -34,18 +35,19 @@ export function openTap(place) {
   function open({id, peer}) {
     close();
     state = {id, peer, pieces: [], bytes: 0, left: 0, in: 0, out: 0, lost: 0, ended: "", hex: false};
-    source = new EventSource(`/connections/${encodeURIComponent(id)}/tap`);
-    source.addEventListener("bytes", (event) => take(JSON.parse(event.data)));
-    source.addEventListener("lost", (event) => {
-      state.lost += JSON.parse(event.data).bytes;
-      later();
-    });
-    source.addEventListener("closed", () => end(_("The connection has ended.")));
-    source.addEventListener("dropped", () => end(_("This page took too long; the app let go of the tap.")));
-    source.onerror = () => {
+    closeStream = openStream(`/connections/${encodeURIComponent(id)}/tap`, {
+      opened: () => {},
+      heard: (name, data) => {
+        if (name === "bytes") take(data);
+        else if (name === "lost") {
+          state.lost += data.bytes;
+          later();
+        } else if (name === "closed") end(_("The connection has ended."));
+        else if (name === "dropped") end(_("This page took too long; the app let go of the tap."));
+      },
       // A tap that is opened anew would have a hole that nobody sees.
-      if (source) end(_("The tap has ended."));
-    };
+      ended: () => end(_("The tap has ended.")),
+    });
     place.hidden = false;
     paint();
     place.scrollIntoView({block: "nearest"});
@@ -53,8 +55,7 @@ export function openTap(place) {
   }
 
   function end(words) {
-    source.close();
-    source = null;
+    closeStream();
     state.ended = words;
     later();
   }

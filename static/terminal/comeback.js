@@ -1,6 +1,6 @@
 // When a terminal connects again. A connection that ended cannot be gone on with: what comes back is a new client.
 //
-// If the app stopped or could not be reached, the reader did nothing and wants the terminal back: it comes by itself,
+// If the app or the node of the server stopped or could not be reached, the reader did nothing and wants the terminal back: it comes by itself,
 // once the app answers and the server runs. It asks a few times, each time later, and whenever the feed is live again.
 // If the server was stopped, somebody wanted that, and may want its first client to be another one (of a `blocking` server
 // there is room for one): then coming back is offered when it runs again, and done by the reader. In every other case
@@ -33,7 +33,7 @@ export class Comeback {
   consider(code, lasted) {
     this.stop();
     if (lasted > LASTED_MS) this.#tries = 0;
-    if (code === codes.APP_STOPS || code === LOST) {
+    if ([codes.APP_STOPS, codes.NODE_LOST, LOST].includes(code)) {
       this.#setState("trying");
       const live = () => feed.status === "live" && this.#tryIn(Math.min(this.#terminal.id * APART_MS, SPREAD_MS));
       feed.addEventListener("status", live);

@@ -1,5 +1,6 @@
 // Everything that happened in a terminal since it was opened: what the screen and the hex view are painted from, and what
 // is downloaded as JSON lines. Only the latest part is kept; the download says what was cut.
+import {now} from "../clock.js";
 import {base64, textOf} from "./bytes.js";
 
 export const MOST_BYTES = 524_288;
@@ -14,7 +15,7 @@ export class Log {
   #offsets = {in: 0, out: 0};
 
   add(dir, content) {
-    const entry = {at: Date.now(), dir, ...content};
+    const entry = {at: now(), dir, ...content};
     if (entry.bytes) {
       entry.offset = this.#offsets[dir];
       this.#offsets[dir] += entry.bytes.length;
@@ -37,7 +38,7 @@ export class Log {
   *lines() {
     if (this.cut.entries)
       yield line({
-        at: new Date(this.entries[0]?.at ?? Date.now()).toISOString(),
+        at: new Date(this.entries[0]?.at ?? now()).toISOString(),
         dir: "event",
         text: "cut",
         cut_entries: this.cut.entries,

@@ -3,6 +3,7 @@
 // The panes that are not shown do not exist; what they show is painted anew from the terminal's log. An emulator costs
 // megabytes, a terminal that nobody looks at only its log.
 import {act, busyWhile} from "../actions.js";
+import {root} from "../facts.js";
 import {size} from "../figures.js";
 import {html, live, nothing, render} from "../painting/lit.js";
 import {_} from "../words.js";
@@ -204,7 +205,7 @@ export class Pane {
     if (status === "connecting") return this.#words(_("connecting"));
     if (status === "waiting") return this.#words(_("waiting in the backlog: the server has not accepted this yet"), time);
     if (status === "inside") {
-      const id = html` · <a href="/ui/servers/${server}#connections">${_("connection")} <span translate="no">${connection}</span></a>`;
+      const id = html` · <a href="${root}/ui/servers/${server}#connections">${_("connection")} <span translate="no">${connection}</span></a>`;
       const half = terminal.serverEnded
         ? html` · ${terminal.ended ? _("the server closed its side") : _("the server closed its side; you can still send")}`
         : terminal.ended

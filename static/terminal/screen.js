@@ -4,8 +4,8 @@
 // keeps to its own screen: titles, links and the clipboard (OSC 0-2, 8, 52) are ignored, so are repetitions that would
 // keep the page busy for minutes, and its answers to queries go nowhere while its standard input is off, as it is in
 // line mode: an echo server would send them back as if they had been typed.
-import {FitAddon} from "/static/vendor/xterm-addon-fit/lib/addon-fit.mjs";
-import {Terminal as Emulator} from "/static/vendor/xterm/lib/xterm.mjs";
+import {FitAddon} from "../vendor/xterm-addon-fit/lib/addon-fit.mjs";
+import {Terminal as Emulator} from "../vendor/xterm/lib/xterm.mjs";
 import {_} from "../words.js";
 import {encode, shownCrLf, soft, Visible} from "./bytes.js";
 import {openWithoutStyleElements} from "./styles.js";

@@ -1,5 +1,6 @@
 // One terminal: a connection to a server, and everything that is known of it. It lives as long as its tab in the dock,
 // from one connection to the next, and whether it is seen or not: what is seen is pane.js's.
+import {now, nowText} from "../clock.js";
 import {codes} from "../facts.js";
 import {call, Problem, serverPath} from "../rest.js";
 import {_} from "../words.js";
@@ -197,7 +198,7 @@ export class Terminal {
         this.#patience = setTimeout(() => {
           if (this.status !== "connecting") return;
           this.status = "waiting";
-          this.since = new Date().toISOString();
+          this.since = nowText();
           this.#happened("waiting");
           this.changed();
         }, PATIENCE_MS);
@@ -206,7 +207,7 @@ export class Terminal {
       accepted: (connection) => {
         this.status = "inside";
         this.connection = connection;
-        this.since = new Date().toISOString();
+        this.since = nowText();
         this.#happened("accepted", {connection});
         this.changed();
       },
@@ -248,7 +249,7 @@ export class Terminal {
     const about = {code, reason, server: this.server, serverEndedFirst: this.#serverEndedFirst};
     const wire = this.#wire;
     this.status = "closed";
-    this.since = new Date().toISOString();
+    this.since = nowText();
     this.end = ending(about);
     let again = code;
     if (code === LOST && !opened && !this.#removed) {

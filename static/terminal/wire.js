@@ -4,6 +4,7 @@
 // that it is full than `bufferedAmount`, and no event for when it no longer is. What came is credited to the other side
 // once it is on the screen, in steps, so that a credit does not follow every frame; `hold` keeps the credit back, and
 // after 256 KiB the server is not read from any more.
+import {at} from "../facts.js";
 import {serverPath} from "../rest.js";
 
 const PIECE = 65_536;
@@ -28,7 +29,7 @@ export class Wire {
 
   constructor(server, listener) {
     this.#listener = listener;
-    const address = new URL(serverPath(server, "terminal"), location.href);
+    const address = new URL(at(serverPath(server, "terminal")), location.href);
     address.protocol = address.protocol.replace("http", "ws");
     const socket = (this.#socket = new WebSocket(address, "echodeck.v1"));
     socket.binaryType = "arraybuffer";

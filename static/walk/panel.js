@@ -1,5 +1,5 @@
 // What the walk shows: the step, its tasks with what is done, and why it was so.
-import {states} from "../facts.js";
+import {at, root, states} from "../facts.js";
 import {html, nothing, render} from "../painting/lit.js";
 import {door} from "../rooms/door.js";
 import {_} from "../words.js";
@@ -31,7 +31,7 @@ function stepView({step, task}, at) {
       ${done
         ? html`<button class="primary" ?disabled=${!at.name} @click=${at.next}>${step + 1 < STEPS.length ? _("Next step") : _("Finish")}</button>`
         : html`<button class="quiet small" ?disabled=${!at.name} @click=${at.skip}>${_("Skip this step")}</button>`}
-      ${at.now ? html`<a class="aside" href="/ui/servers/${at.name}" translate="no">${at.name} 127.0.0.1:${at.now.port}</a> ${door(at.name, at.now.connections)}` : nothing}
+      ${at.now ? html`<a class="aside" href="${root}/ui/servers/${at.name}" translate="no">${at.name} 127.0.0.1:${at.now.port}</a> ${door(at.name, at.now.connections)}` : nothing}
       ${at.now && !done && states[at.now.state].rests ? html`<span class="stopped">${_("It does not run any more.")} <button class="small" @click=${at.startAgain}>${_("Start it again")}</button></span>` : nothing}
     </p>`;
 }
@@ -42,7 +42,7 @@ const taskView = (task, when, {name}) => html`<li class=${when}>
   <span class="mark" aria-hidden="true">${MARKS[when]}</span>
   <span>${task.words}${when === "done" ? html`<span class="unseen"> ${_("done")}</span>` : nothing}</span>
   ${when === "now" && name && task.terminal ? html`<button class="small" data-terminal=${name}>${_("Open a terminal")}</button>` : nothing}
-  ${when === "now" && name && task.link ? html`<a class="button small" href=${task.link.startsWith("#") ? `/ui/servers/${name}${task.link}` : task.link}>${_("Look")}</a>` : nothing}
+  ${when === "now" && name && task.link ? html`<a class="button small" href=${at(task.link.startsWith("#") ? `/ui/servers/${name}${task.link}` : task.link)}>${_("Look")}</a>` : nothing}
 </li>`;
 
 const endView = ({leave}) => html`<header><h2>${_("That was the tutorial")}</h2></header>

@@ -2,11 +2,12 @@
 // server's own figures (GET /servers/NAME), so that a client in another window counts as well as a terminal here.
 //
 // A task's `done(now, start)` compares the server with what it was when the task began.
+import {isAt} from "../facts.js";
 import {_} from "../words.js";
 
 const came = (now, start) => now.connections.total + now.connections.waiting > start.connections.total + start.connections.waiting;
 const answered = (now, start) => now.bytes_out > start.bytes_out;
-const onLoopPage = () => location.pathname === "/ui/loop";
+const onLoopPage = () => isAt("/ui/loop");
 const bothInside = (now) => now.connections.open >= 2 && now.connections.waiting === 0;
 
 export const STEPS = [
@@ -68,7 +69,7 @@ export const STEPS = [
     intro: _("One coroutine for each client reads like the blocking code of step 3, and the event loop is the selector."),
     tasks: [
       {words: _("Open two terminals, and send hello in either one: it is answered."), terminal: true, done: (now, start) => bothInside(now) && answered(now, start)},
-      {words: _("See in its source where its tasks wait at this moment."), link: "#source", done: (now) => location.pathname === `/ui/servers/${now.name}`},
+      {words: _("See in its source where its tasks wait at this moment."), link: "#source", done: (now) => isAt(`/ui/servers/${now.name}`)},
     ],
     why: _("Each await is a place where others may go on. But nobody waits for these tasks: if one fails, its exception is seen by nobody, until much later or never. The last step mends that."),
   },

@@ -6,7 +6,6 @@ Server on the first processor, clients on the second; rounds are interleaved, an
 from __future__ import annotations
 
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -18,21 +17,15 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from app.kernel.ports import free_ports
 from servers import discover
-from tests.bench import bridge, page, watching
+from tests.bench import bridge, fleet, page, watching
 
 ROUNDS = 5
 SECONDS = 1.0
 LOADS = ((50, 1024), (10, 65536))
 HERE = [sys.executable, "-m"]
 console = Console()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def on(processor: int, *command: str) -> subprocess.Popen[str]:
@@ -59,7 +52,7 @@ def rates(api: httpx.Client, pid: int) -> None:
         v.name: api.post("/servers", json={"variant": v.name, "port": 0, "backlog": 4096}).json()["port"]
         for v in echoing
     }
-    tutorial_port = free_port()
+    tutorial_port = free_ports(1)[0]
     tutorial = on(0, *HERE, "tests.bench.tutorial", str(tutorial_port))
     time.sleep(1)
     table = Table(
@@ -115,7 +108,7 @@ def ticks(pid: int) -> int:
 
 
 def bridged(api: httpx.Client, pid: int) -> None:
-    bridge.against_websockify(api, pid, on, free_port)
+    bridge.against_websockify(api, pid, on)
 
 
 def main() -> None:
@@ -131,7 +124,7 @@ def main() -> None:
         page.first_paint,
         page.main_thread,
     ):
-        port = free_port()
+        port = free_ports(1)[0]
         echodeck = str(Path(sys.executable).with_name("echodeck"))
         app = on(0, echodeck, "serve", "--port", str(port), "--state", ":memory:")
         assert app.stdout is not None
@@ -140,6 +133,7 @@ def main() -> None:
             measure(api, app.pid)
         app.terminate()
         app.wait()
+    fleet.main()
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from app.kernel.ports import free_ports
+
 ROUNDS = 5
 SECONDS = 1.0
 LOADS = ((50, 1024), (500, 1024), (10, 65536))
@@ -147,14 +149,12 @@ async def echo(port: int) -> None:
     await server.serve_forever()
 
 
-def against_websockify(
-    api: httpx.Client, pid: int, on: Callable[..., subprocess.Popen[str]], free_port: Callable[[], int]
-) -> None:
+def against_websockify(api: httpx.Client, pid: int, on: Callable[..., subprocess.Popen[str]]) -> None:
     name = (
         api.post("/servers", json={"variant": "asyncio", "port": 0, "backlog": 4096}).raise_for_status().json()["name"]
     )
     here = [sys.executable, "-m", "tests.bench.bridge"]
-    behind, theirs = free_port(), free_port()
+    behind, theirs = free_ports(2)
     server = on(0, *here, str(behind))
     websockify = on(0, str(Path(sys.executable).with_name("websockify")), f"127.0.0.1:{theirs}", f"127.0.0.1:{behind}")
     time.sleep(2)

@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
+from app.across.tunnel import TUNNEL, Tunnel
 from app.kernel import descriptors
 from app.terminals.page_end import DIRECT, PageEnd, PageListener
 from app.web.streams import DROP
@@ -93,16 +94,23 @@ class DirectWebSocket(WebSocketsSansIOProtocol):
     """uvicorn's until it is handed over; then it only represents the connection in uvicorn's list of open ones."""
 
     _page: PageEnd | None = None
+    _tunnel: Tunnel | None = None
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if not self.close_sent:  # otherwise the handshake is invalid
             self.scope["extensions"][DIRECT] = self.hand_over  # type: ignore[assignment]  # see above
+            self.scope["extensions"][DROP] = self.drop  # type: ignore[assignment]
+            self.scope["extensions"][TUNNEL] = self.give_away  # type: ignore[assignment]
 
     async def send(self, message: ASGISendEvent) -> None:
         await super().send(message)
         if self.close_sent:
             self.handshake_complete = True  # a denial completes it too; else uvicorn logs an error
+
+    def drop(self, last_chunk: bytes) -> None:
+        """End it at once: its reader takes nothing."""
+        self.transport.abort()
 
     def hand_over(self, listener: PageListener) -> PageEnd:
         """From now on the page's messages go to ``listener``. To be called right after the accept."""
@@ -110,8 +118,17 @@ class DirectWebSocket(WebSocketsSansIOProtocol):
         self._page = PageEnd(self.transport, self.conn, listener, super().connection_lost)
         return self._page
 
+    def give_away(self, tunnel: Tunnel) -> None:
+        """From now on the connection's bytes go through the tunnel; to be called before the handshake is answered."""
+        self.stop_keepalive()
+        self.handshake_complete = self.close_sent = True
+        self._tunnel = tunnel
+        tunnel.take(self.transport, super().connection_lost)
+
     def shutdown(self) -> None:
-        if self._page is None:
+        if self._tunnel is not None:
+            self._tunnel.shut_down()
+        elif self._page is None:
             super().shutdown()
         else:
             self._page.shut_down()

@@ -1,4 +1,7 @@
-"""Lists in pages: ``?limit=`` items ``?after=`` a cursor, which only this app makes."""
+"""The parameters that routes share: the supervisor, the name of a server, and lists in pages.
+
+A list is given in pages of ``?limit=`` items ``?after=`` a cursor, which only this app makes.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,50 @@ import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from hashlib import blake2s
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from fastapi import Query
+from fastapi import Query, Request
+from pydantic import BeforeValidator
 
-from app.errors import Invalid
+from app.errors import Invalid, Unknown
+from app.fleet.fleet import Fleet
+from app.supervising.supervisor import Supervisor
 
 T = TypeVar("T")
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="Most items in one answer.")]
 After = Annotated[str | None, Query(description="The `next` of an earlier answer.", max_length=200)]
+
+Step = Annotated[
+    Literal[1, 60],
+    BeforeValidator(lambda given: int(given) if str(given) in ("1", "60") else given),
+    Query(description="Seconds in a step: ten minutes by the second, or a day by the minute."),
+]
+Last = Annotated[int | None, Query(ge=1, le=1440, description="How many of the latest steps; all that are kept.")]
+
+
+def supervisor(request: Request) -> Supervisor:
+    found: Supervisor = request.app.state.supervisor
+    return found
+
+
+def known_server(request: Request, name: str | None) -> None:
+    """For filters: a server that exists, or that the journal or the exceptions still name.
+
+    Raises:
+        Unknown: neither is true.
+    """
+    if name is None:
+        return
+    found = supervisor(request)
+    fleet: Fleet | None = request.app.state.fleet
+    if fleet is not None and name in fleet.picture.servers:
+        return
+    try:
+        found.server(name)
+    except Unknown:
+        if not found.chronicle.exceptions(server=name) and not found.chronicle.entries(server=name):
+            raise
 
 
 def cursor(kind: str, position: int) -> str:

@@ -1,0 +1,60 @@
+"""The app as a process: ``/healthz`` and ``/readyz``, which need no token, ``/metrics``, and ``/limits``."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from fastapi.responses import PlainTextResponse, Response
+
+from app.api.problems import responses
+from app.errors import BodyTooLarge, ForeignOrigin, Invalid, ReadOnly, ShuttingDown
+from app.shapes.process import AppLimits, AppLimitsPatch, Health
+from app.terminals.terminals import Terminals
+from app.web.metrics import Metrics
+from app.web.parameters import supervisor
+from app.web.streams import Streams
+
+router = APIRouter()
+
+
+@router.get("/healthz", tags=["health"], responses=responses())
+async def alive() -> Health:
+    """The loop turns."""
+    return Health(status="alive")
+
+
+@router.get("/readyz", tags=["health"], responses=responses(ShuttingDown))
+async def ready(request: Request) -> Health:
+    """It takes work; not while it is ending."""
+    if supervisor(request).closing:
+        raise ShuttingDown("The app is shutting down.")
+    return Health(status="ready")
+
+
+@router.get("/metrics", tags=["metrics"], response_class=PlainTextResponse, responses=responses())
+async def scrape(request: Request) -> Response:
+    """Servers, connections, exceptions and the loop, in Prometheus' text format or OpenMetrics."""
+    metrics: Metrics = request.app.state.metrics
+    text, media_type = await metrics.text(request.headers.get("accept", ""))
+    return Response(text, media_type=media_type)
+
+
+@router.get("/limits", tags=["limits"], responses=responses())
+async def get_limits(request: Request) -> AppLimits:
+    """The app's own limits; those of a server are in its spec."""
+    streams, terminals = _bounded(request)
+    return AppLimits(connections=supervisor(request).roster.most, streams=streams.most, terminals=terminals.most)
+
+
+@router.patch("/limits", tags=["limits"], responses=responses(Invalid, BodyTooLarge, ReadOnly, ForeignOrigin))
+async def change_limits(request: Request, patch: AppLimitsPatch) -> AppLimits:
+    """Change some, until the app ends; what is open stays open."""
+    streams, terminals = _bounded(request)
+    changes = patch.model_dump(exclude_unset=True)
+    supervisor(request).roster.most = changes.get("connections", supervisor(request).roster.most)
+    streams.most = changes.get("streams", streams.most)
+    terminals.most = changes.get("terminals", terminals.most)
+    return await get_limits(request)
+
+
+def _bounded(request: Request) -> tuple[Streams, Terminals]:
+    return request.app.state.streams, request.app.state.terminals
