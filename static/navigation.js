@@ -8,13 +8,17 @@ import {nobodyAnswers} from "./rest.js";
 const SWAPPED = ["#main", "nav.pages", ".choices"];
 let leave = () => {};
 let arrive = () => {};
+let arriving = Promise.resolve();
 let shown = location.pathname + location.search;
 let going = 0;
 
 /** `mount(main)` makes a page's main part live, and returns the function that ends that. */
 export function begin(mount) {
-  arrive = async () => {
-    leave = (await mount(document.getElementById("main"))) ?? (() => {});
+  arrive = () => {
+    arriving = (async () => {
+      leave = (await mount(document.getElementById("main"))) ?? (() => {});
+    })();
+    return arriving;
   };
   document.addEventListener("click", (event) => {
     const link = event.target.closest?.("a[href]");
@@ -44,6 +48,7 @@ export async function go(address, {push = false, scrolled = 0} = {}) {
     if (turn === going) showProblem(nobodyAnswers()); // the browser's own error page would cost what is open here
     return;
   }
+  await arriving.catch(() => {}); // what is not yet mounted could not be left
   if (turn !== going) return; // somebody clicked elsewhere meanwhile
   if (!page?.getElementById("main")?.dataset.page) {
     location.href = target;
@@ -63,6 +68,7 @@ export async function go(address, {push = false, scrolled = 0} = {}) {
   const main = document.getElementById("main");
   main.focus({preventScroll: true});
   await arrive();
+  if (turn !== going) return;
   const anchor = target.hash && document.getElementById(target.hash.slice(1));
   if (anchor) anchor.scrollIntoView();
   else scrollTo(0, scrolled);

@@ -109,7 +109,9 @@ def one_deck() -> Iterator[Deck]:
 @pytest.fixture
 def deck(one_deck: Deck) -> Iterator[Deck]:
     """One app for all tests of a file, with no server and no exception at first."""
+    assert one_deck.program.process.poll() is None, f"the app has ended before: {one_deck.program.ended()}"
     yield one_deck
+    assert one_deck.program.process.poll() is None, f"the app has ended: {one_deck.program.ended()}"
     for server in one_deck.rest.get("/servers").json()["items"]:
         one_deck.rest.delete(f"/servers/{server['name']}")
     one_deck.rest.delete("/exceptions")

@@ -186,6 +186,10 @@ class Program:
     def wait(self, seconds: float = 10) -> int:
         return self.process.wait(seconds)
 
+    def ended(self) -> str:
+        """The code that it ended with, and what it printed."""
+        return f"{self.process.wait(0)}, after printing\n{self.end()}"
+
     def end(self) -> str:
         """Kill it if it still runs; returns its output."""
         self.process.kill()

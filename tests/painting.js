@@ -66,6 +66,7 @@ async () => {
 
   function written(element, name, value) {
     if (name === "datetime") return new Date(value).toISOString();
+    if (name === "stroke-dasharray") return value.replace(/^\d+/, "#"); // how much is left of a lease
     if (name !== "class") return value;
     const classes = value.split(/\s+/).filter((one) => one && !/^s\d$/.test(one) && one !== "button");
     return classes.sort().join(" ");

@@ -36,7 +36,6 @@ def test_who_goes_back_is_where_he_was(page: Page, deck: Deck) -> None:
         deck.start("asyncio", name=f"server-{name}")
     live(page)
     page.evaluate("scrollTo(0, 700)")
-    page.wait_for_timeout(1500)  # Chromium notes once a second how far a page is scrolled
     page.locator("#server-server-12 h3 a").click()
     expect(page).to_have_title(re.compile("server-12"))
     page.go_back()

@@ -227,23 +227,22 @@ async def test_the_feed_of_all_at_any(three: Fleet) -> None:
                 seen.append(json.loads(message))
 
         reading = asyncio.create_task(read())
+
+        async def seen_within(seconds: float, event: str, **fields: Any) -> None:
+            deadline = time.monotonic() + seconds
+            while not any(one["event"] == event and fields.items() <= one["data"].items() for one in seen):
+                assert not reading.done(), f"the feed ended: {reading.exception()}"
+                last = [(one["event"], one["data"].get("name")) for one in seen[-20:]]
+                assert time.monotonic() < deadline, f"no {event} of {fields} in {len(seen)}, the last are {last}"
+                await asyncio.sleep(0.01)
+
         made = await asyncio.to_thread(three[2].make, "mine", on="n3")
-        began = time.monotonic()
-        while not any(
-            one["event"] == "server" and one["data"]["name"] == "mine" and one["data"]["state"] == "running"
-            for one in seen
-        ):
-            await asyncio.sleep(0.01)
-            assert time.monotonic() < began + 5
+        await seen_within(5, "server", name="mine", state="running")
         with socket.create_connection((made["host"], made["port"])) as client:
             client.sendall(b"x")
-            while not any(one["event"] == "connection" and one["data"]["server"] == "mine" for one in seen):
-                await asyncio.sleep(0.01)
-                assert time.monotonic() < began + 5
+            await seen_within(5, "connection", server="mine")
         await asyncio.to_thread(three[1].http.delete, "/servers/mine")
-        while not any(one["event"] == "server-removed" and one["data"]["name"] == "mine" for one in seen):
-            await asyncio.sleep(0.01)
-            assert time.monotonic() < began + 10
+        await seen_within(5, "server-removed", name="mine")
         reading.cancel()
     snapshot = next(one for one in seen if one["event"] == "snapshot")
     assert {one["name"] for one in snapshot["data"]["nodes"]} == {"n1", "n2", "n3"}
