@@ -145,17 +145,20 @@ async def test_a_storm_of_twenty_thousand_resets(program: StartProgram, variant:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 client.connect(("127.0.0.1", port))
 
-    await asyncio.to_thread(storm, 5_000)
-    level = memory(running)
-    await asyncio.to_thread(storm, 15_000)
     counts: dict[str, int] = {}
 
     def settled() -> bool:
         counts.update(httpx.get(f"{running.url}/servers/{made['name']}").json()["connections"])
         return counts["open"] == counts["waiting"] == 0
 
+    # How many are dealt with at once is a matter of chance; the allocator keeps what the most of them needed.
+    for _ in range(3):
+        await asyncio.to_thread(storm, 10_000)
+        await until(settled, "they are gone", 60)
+    level = memory(running)
+    await asyncio.to_thread(storm, 20_000)
     await until(settled, "they are gone", 60)
-    assert counts["total"] <= 20_000
+    assert counts["total"] <= 50_000
     assert memory(running) - level < 20_000  # kB
     assert states(running) == {made["name"]: "running"}
     async with await Client.to(port) as client:
