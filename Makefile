@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := pyproject.toml hatch_build.py package.json package-lock.json
 
-.PHONY: install run test lint bench demo fleet soak advisories lock words picture clean tools
+.PHONY: install run test lint bench bench-compare report demo fleet soak advisories lock words picture clean tools
 
 install: $(VENV)/installed
 
@@ -27,6 +27,15 @@ lint: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m tests.bench
+
+# This tree against a revision, in turns: `make bench-compare REV=HEAD~5` says what got slower beyond noise.
+bench-compare: $(VENV)/installed-dev
+	@[ -n "$(REV)" ] || { echo "which revision? make bench-compare REV=HEAD~5"; exit 2; }
+	$(BIN)/python -m tests.bench.compare $(REV)
+
+# README's figures and plots, out of three experiments of the lab.
+report: $(VENV)/installed-dev
+	$(BIN)/python -m tests.report
 
 # What is locked, held against the advisories that are known here.
 advisories: $(VENV)/installed-dev

@@ -180,6 +180,31 @@ class Node(Shape):
     serves_on: str
 
 
+class Progress(Shape):
+    trial: int
+    of: int
+    seconds_left: float
+
+
+class Experiment(Shape):
+    """How far an experiment of the lab is."""
+
+    id: str
+    name: str | None
+    question: str
+    state: Literal["waiting", "running", "done", "cancelled", "failed", "cut"]
+    reason: str | None
+    progress: Progress
+    variants: list[str]
+    factor: str | None
+    started: datetime
+    ended: datetime | None
+
+    @property
+    def over(self) -> bool:
+        return self.state not in {"waiting", "running"}
+
+
 class News(NamedTuple):
     """One event of the feed, such as ``snapshot``, ``server``, ``connection-removed``."""
 
@@ -307,6 +332,31 @@ class Client:
 
     def resume(self, node: str) -> Node:
         return self._node(node, "resume")
+
+    def measure(self, experiment: Mapping[str, Any] | str) -> Experiment:
+        """Begin an experiment: its fields, or the name of a built-in one."""
+        given = {"name": experiment} if isinstance(experiment, str) else dict(experiment)
+        response = self._call("POST", "/lab/experiments", json=given)
+        return _parse(response, Experiment, _json_object(response))
+
+    def experiments(self) -> list[Experiment]:
+        """The newest first."""
+        return self._all("/lab/experiments", Experiment)
+
+    def experiment(self, id: str) -> Experiment:
+        response = self._call("GET", f"/lab/experiments/{_part(id, 'experiment')}")
+        return _parse(response, Experiment, _json_object(response))
+
+    def end_experiment(self, id: str) -> None:
+        """Cancel it; forget it if it is over."""
+        self._call("DELETE", f"/lab/experiments/{_part(id, 'experiment')}")
+
+    def result(self, id: str) -> dict[str, Any]:
+        """What came out of an experiment, so far."""
+        return _json_object(self._call("GET", f"/lab/results/{_part(id, 'experiment')}"))
+
+    def built_in_experiments(self) -> list[dict[str, Any]]:
+        return [dict(one) for one in _json_object(self._call("GET", "/lab/built-in")).get("items", [])]
 
     def check_ready(self) -> None:
         """Returns if the app takes work, as ``/readyz`` says; raises ``Refused`` or ``Unreachable`` if not."""

@@ -204,6 +204,19 @@ class LastNode(Refusal):
     status, name, title = 409, "last-node", "No other node takes servers"
 
 
+class LabBusy(Refusal):
+    """Another experiment is being measured (``experiment`` is its address): two at once would be each other's noise."""
+
+    status, name, title = 409, "lab-busy", "Another experiment is being measured"
+    passes = True
+
+
+class TargetNotAllowed(Refusal):
+    """The lab sends load to other machines only if the app was started with ``--lab-targets``."""
+
+    status, name, title = 403, "target-not-allowed", "This may not be measured from here"
+
+
 class InternalError(Refusal):
     """A bug in the app; its log has the traceback."""
 

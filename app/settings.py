@@ -114,6 +114,7 @@ class Settings(BaseSettings):
     renew: Annotated[float, Field(gt=0, le=30)] = 0.5
     fence: Annotated[float, Field(gt=0, le=59)] = 3.0
     rebalance: Literal["on", "off"] = "on"
+    lab_targets: bool = False
     stop_grace: Annotated[float, Field(gt=0, le=2.5)] = 2.0
 
     @field_validator("host")

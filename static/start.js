@@ -14,6 +14,7 @@ const PAGES = {
   server: () => import("./server/page.js"),
   exceptions: () => import("./exceptions/page.js"),
   loop: () => import("./loop/page.js"),
+  lab: () => import("./lab/page.js"),
   docs: () => import("./docs/page.js"),
 };
 const ALWAYS = ["servers", "loop"];

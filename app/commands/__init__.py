@@ -1,5 +1,5 @@
 """The commands of ``echodeck``, one file for each group; all except ``serve`` are clients of REST.
 
-Imports: console, declaring, demo, program, settings, supervising.
+Imports: console, declaring, demo, experiments, program, settings, supervising.
 Imported by: cli.
 """

@@ -80,6 +80,10 @@ def serve_command(
     rebalance: Annotated[
         str | None, typer.Option(help="`off`: servers stay where they are while their node lives.  [on]")
     ] = None,
+    lab_targets: Annotated[
+        bool | None,
+        typer.Option("--lab-targets", help="The lab may send load to servers of other machines too, as it is told to."),
+    ] = None,
     quiet: Annotated[
         bool | None,
         typer.Option(

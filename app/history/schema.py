@@ -41,6 +41,9 @@ MIGRATIONS = (
         PRIMARY KEY (server, serial, hour)
     ) STRICT, WITHOUT ROWID
     """,
+    """
+    CREATE TABLE results (number INTEGER PRIMARY KEY, packed BLOB NOT NULL) STRICT
+    """,
 )
 
 VERSION = len(MIGRATIONS)
@@ -69,6 +72,14 @@ class Minutes:
 
 
 @dataclass(frozen=True)
+class KeptResult:
+    """What came out of an experiment: compressed JSON of an ``experiments.result.Result``."""
+
+    number: int
+    packed: bytes
+
+
+@dataclass(frozen=True)
 class Kept:
     """All that the file holds, each in the order of its making; ``boots`` counts how often the file was opened.
 
@@ -80,6 +91,7 @@ class Kept:
     journal: list[Entry] = field(default_factory=list)
     exceptions: list[Caught] = field(default_factory=list)
     minutes: list[Minutes] = field(default_factory=list)
+    results: list[KeptResult] = field(default_factory=list)
     last_entry: int = 0
     last_exception: int = 0
     boots: int = 1
@@ -124,6 +136,7 @@ def read(database: sqlite3.Connection) -> Kept:
     )
 
     minutes = database.execute("SELECT server, serial, hour, packed FROM minutes ORDER BY hour")
+    results = database.execute("SELECT number, packed FROM results ORDER BY number")
 
     def caught(id: int, server: str, serial: int, variant: str, first: float, latest: float, *more: Any) -> Caught:
         *details, fatal, count = more
@@ -142,6 +155,7 @@ def read(database: sqlite3.Connection) -> Kept:
         journal=[Entry(id, at(when), server, what) for id, when, server, what in journal],
         exceptions=[caught(*row) for row in exceptions],
         minutes=[Minutes(*row) for row in minutes],
+        results=[KeptResult(*row) for row in results],
         last_entry=last_id("journal"),
         last_exception=last_id("exceptions"),
         boots=int(boots),
@@ -175,7 +189,7 @@ def drop_server(name: str) -> Statement:
 def replaces(statement: Statement) -> object:
     """Equal for statements of which the last one makes those before needless; None for others."""
     sql, values = statement
-    return (sql, values[0]) if sql in (_PUT_SERVER, _PUT_EXCEPTION) else None
+    return (sql, values[0]) if sql in (_PUT_SERVER, _PUT_EXCEPTION, _PUT_RESULT) else None
 
 
 def is_history(statement: Statement) -> bool:
@@ -183,6 +197,7 @@ def is_history(statement: Statement) -> bool:
     return statement[0] == _PUT_ENTRY
 
 
+_PUT_RESULT = "INSERT OR REPLACE INTO results VALUES (?, ?)"
 _PUT_ENTRY = "INSERT INTO journal VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
 _PUT_EXCEPTION = "INSERT OR REPLACE INTO exceptions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _PUT_SERVER = (
@@ -231,6 +246,14 @@ def drop_minutes(server: str, serial: int) -> Statement:
 
 def trim_minutes(oldest_hour: int) -> Statement:
     return "DELETE FROM minutes WHERE hour < ?", (oldest_hour,)
+
+
+def put_result(result: KeptResult) -> Statement:
+    return _PUT_RESULT, (result.number, result.packed)
+
+
+def drop_result(number: int) -> Statement:
+    return "DELETE FROM results WHERE number = ?", (number,)
 
 
 def drop_exceptions(up_to: int, server: str | None) -> Statement:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import NotKept
-from app.history.schema import Bounds, Kept, Statement, is_history, replaces
+from app.history.schema import Bounds, Kept, KeptResult, Statement, is_history, replaces
 from app.history.state_file import StateDeleted, StateFile, StateReplaced, StateUnusable
 from app.loop.worker import Worker
 
@@ -77,14 +77,15 @@ def _settle(done: asyncio.Future[str | None], failure: str | None) -> None:
 class Store:
     """With a path of None nothing is kept and everything works.
 
-    ``failure`` says why the latest statements are not in the file yet; it is None while all is well. ``everything`` is
+    ``failure`` says why the latest statements are not in the file yet; it is None while all is well. ``owners`` are
     asked on the writer's thread for the statements that make a file anew, after somebody has deleted it.
     """
 
     def __init__(self, path: Path | None, bounds: Bounds | None = None) -> None:
         self.bounds = bounds or Bounds()
         self.failure: str | None = None
-        self.everything: _Pull = list
+        self.owners: list[_Pull] = []
+        self.results: list[KeptResult] = []
         self._file = StateFile(path, self.bounds) if path else None
         self._writes: queue.SimpleQueue[_Write] = queue.SimpleQueue()
         self._writer: Worker[None] | None = None
@@ -101,6 +102,7 @@ class Store:
             return Kept()
         file = self._file
         kept = file.take()
+        self.results = kept.results
         self._writer = Worker("state", lambda: self._write_all(file))
         self._writer.start()
         return kept
@@ -175,7 +177,7 @@ class Store:
             except StateDeleted as reason:
                 log.error("%s; it is written anew", reason)
                 file.take_anew()
-                batch[:0] = self.everything()
+                batch[:0] = [statement for owner in self.owners for statement in owner()]
                 file.commit([one for one in batch if isinstance(one, tuple)])
         except _OF_ITS_OWN:  # what else there is must not be lost with it, nor wait for it
             self._commit_one_by_one(file, batch)

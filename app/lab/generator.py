@@ -2,8 +2,9 @@
 
     python -m app.lab.generator < a line of JSON (``load.Load``)
 
-prints ``{"event": "ready"}`` when all clients are connected, and ``{"event": "done", ...}`` (``load.Done``) at the end.
-It ends when its standard input does, so that it dies with whoever started it.
+prints ``{"event": "ready"}`` when all clients are connected, ``counting`` when the warm-up is over, ``counted``, and,
+when the last answers are there, ``{"event": "done", ...}`` (``load.Done``). It ends when its standard input does, so
+that it dies with whoever started it.
 
 A closed loop sends a client's next message when its answer is there. An open loop sends at a constant rate, whatever
 comes back, and counts an answer from when its message *should* have gone: else a server that stands still would hide
@@ -18,6 +19,7 @@ import gc
 import heapq
 import json
 import os
+import re
 import select
 import socket
 import sys
@@ -25,10 +27,14 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
-from app.lab.histogram import Histogram
+from app.experiments.histogram import Histogram
+from app.kernel.descriptors import raise_limit
 from app.lab.load import Done, Load
 
 BUSY = 0.9
@@ -48,14 +54,19 @@ SOURCES = 200
 """Loopback addresses from which connections come that do not last: one has 28,232 ports, each taken for a minute."""
 
 PR_SET_TIMERSLACK = 29  # linux/prctl.h
+CPUCLOCK_SCHED = 2
+"""Of a process: clock_getcpuclockid(3) makes such a clock's number of a process's."""
+
+T = TypeVar("T", int, float)
 
 
 class _Client:
-    __slots__ = ("due", "fd", "got", "messages", "number", "sent", "sock", "to_send", "writes")
+    __slots__ = ("came", "due", "fd", "got", "messages", "number", "sent", "sock", "to_send", "writes")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.messages = 0
+        self.came = 0.0
         self.sock: socket.socket | None = None
         self.fd = -1
         self.writes = False  # waits to be able to
@@ -80,6 +91,8 @@ class Generator:
         self._others: list[socket.socket] = []
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._order = 0
+        self._stays = load.churn and load.think > 0
+        self._line: deque[_Client] = deque()  # those that stay, the next at the door first
         self._counts = False  # the warm-up is over
         self._stopping = False
         self._messages = 0
@@ -107,21 +120,27 @@ class Generator:
             EOFError: it has.
         """
         load, connect_seconds = self.load, self.connect()
-        print(json.dumps({"event": "ready"}), flush=True)  # noqa: T201
+        _say("ready")
         if load.rate is None:
             for client in self._clients:
+                if self._stays:
+                    self._come(client)
+                    continue
                 for _ in range(load.pipeline):
                     self._send(client, time.perf_counter())
         began = time.perf_counter()
         next_due, interval, turn = began, 1 / load.rate if load.rate else 0.0, 0
         warm, end = began + load.warm_up, began + load.warm_up + load.seconds
         cpu_began, counted_from = 0.0, warm
+        server_began = _Used.by(None)
         looked = began
         while True:
             now = time.perf_counter()
             if not self._counts and now >= warm:
                 self._counts, cpu_began, counted_from = True, time.process_time(), now
+                server_began = _Used.by(load.pid)
                 self._tenth_began = now
+                _say("counting")
             if now >= end:
                 break
             if now - looked > TENTH:
@@ -139,7 +158,11 @@ class Generator:
             self._note_tenth(time.perf_counter())
         seconds = time.perf_counter() - counted_from
         cpu = (time.process_time() - cpu_began) / seconds
-        unsent = sum(len(client.due) for client in self._clients) if load.rate else 0
+        server_ended = _Used.by(load.pid)
+        _say("counted")
+        unsent = 0
+        if load.rate:
+            unsent = sum(len(client.due) for client in self._clients) + max(0, int((end - next_due) * load.rate))
         self._stop()
         return Done(
             seconds=seconds,
@@ -151,6 +174,8 @@ class Generator:
             errors=dict(self.errors),
             connect_seconds=connect_seconds,
             cpu=cpu,
+            server_cpu=_between(server_began.seconds, server_ended.seconds),
+            switches=_between(server_began.switches, server_ended.switches),
             limited=self._limited(cpu),
             by_client=[client.messages for client in self._clients],
             series=self._tenths,
@@ -199,6 +224,8 @@ class Generator:
         until = time.perf_counter() + SETTLE
         for client in self._clients:
             client.due.clear()
+            if not client.sent:  # a server of one client at a time has the next one's turn then
+                self._close(client)
         while any(client.sent for client in self._clients) and time.perf_counter() < until:
             self._wait(0.0, time.perf_counter() + TENTH)
         for client in self._clients:
@@ -253,7 +280,7 @@ class Generator:
             now = time.perf_counter()
             if self.load.rate is not None and self._counts:
                 self.schedule.record(now - due)
-            client.sent.append(due if self.load.rate is not None else now)
+            client.sent.append(due if self.load.rate is not None or self._stays else now)
             client.to_send = len(self._message)
             self._go_on_sending(client)
 
@@ -298,6 +325,8 @@ class Generator:
             self._answered(client, now, now - client.sent.popleft())
         if self.load.churn:
             self._close(client)
+            if self._stays:
+                self._gone(client)
             if not self._stopping:
                 self._again(client)
 
@@ -315,6 +344,29 @@ class Generator:
             else:
                 self._send(client, now)
 
+    def _come(self, client: _Client) -> None:
+        """One that stays for a while, from when it is let in: by a server of one at a time, when all before it went."""
+        client.came = time.perf_counter()
+        self._line.append(client)
+        if not self.load.one_at_a_time or self._line[0] is client:
+            self._let_in(client)
+
+    def _let_in(self, client: _Client) -> None:
+        came = client.came
+
+        def says() -> None:
+            if client.sock is not None and client.came == came:
+                self._send(client, came)
+
+        self._at(time.perf_counter() + self.load.think, says)
+
+    def _gone(self, client: _Client) -> None:
+        with suppress(ValueError):
+            first = self._line[0] is client
+            self._line.remove(client)
+            if first and self.load.one_at_a_time and self._line:
+                self._let_in(self._line[0])
+
     def _again(self, client: _Client) -> None:
         """A new connection for the next message."""
         try:
@@ -325,8 +377,8 @@ class Generator:
             return
         if self.load.rate is not None:
             self._begin_messages(client)
-        elif self.load.think:
-            self._at(time.perf_counter() + self.load.think, lambda: self._send(client, time.perf_counter()))
+        elif self._stays:
+            self._come(client)
         else:
             self._send(client, time.perf_counter())
 
@@ -336,6 +388,8 @@ class Generator:
             self.errors["the server hung up" if error is None else _kind(error)] += 1
         client.sent.clear()
         self._close(client)
+        if self._stays:
+            self._gone(client)
         if not self._stopping:
             self._at(time.perf_counter() + TENTH, lambda: self._again(client))
 
@@ -356,6 +410,39 @@ class Generator:
         heapq.heappush(self._timers, (when, self._order, do))
 
 
+@dataclass(frozen=True)
+class _Used:
+    """By a process, since it began; None where nobody says."""
+
+    seconds: float | None
+    switches: int | None
+
+    @classmethod
+    def by(cls, pid: int | None) -> _Used:
+        if pid is None or sys.platform != "linux":
+            return cls(None, None)
+        switches = 0
+        try:
+            seconds = time.clock_gettime(~pid << 3 | CPUCLOCK_SCHED)
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                with suppress(OSError):
+                    text = (task / "status").read_text()
+                    switches += sum(
+                        map(int, re.findall(r"^(?:non)?voluntary_ctxt_switches:\s+(\d+)", text, re.MULTILINE))
+                    )
+        except OSError:
+            return cls(None, None)
+        return cls(seconds, switches)
+
+
+def _between(first: T | None, last: T | None) -> T | None:
+    return None if first is None or last is None else max(last - first, type(last)(0))
+
+
+def _say(event: str) -> None:
+    print(json.dumps({"event": event}), flush=True)  # noqa: T201
+
+
 def _kind(error: OSError) -> str:
     return errno.errorcode.get(error.errno or 0, type(error).__name__)
 
@@ -367,6 +454,8 @@ def main() -> int:
     def ended() -> bool:
         return bool(select.select([0], [], [], 0)[0]) and not os.read(0, 1)
 
+    with suppress(OSError, ValueError):
+        raise_limit()
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, 1)
     gc.collect()

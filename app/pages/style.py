@@ -27,6 +27,7 @@ PARTS = (
     "style/settings.css",
     "style/source.css",
     "style/loop.css",
+    "style/lab.css",
     "style/terminal.css",
     "style/walk.css",
     "vendor/xterm/css/xterm.css",

@@ -28,6 +28,9 @@ from app.fleet.fleet import Fleet, FleetSettings, tls_context
 from app.history.blame import in_words
 from app.history.schema import Bounds
 from app.history.store import Store
+from app.lab.laboratory import Laboratory
+from app.measuring import experiments, results
+from app.measuring import pages as lab_pages
 from app.settings import Settings
 from app.supervising.listening import Policy
 from app.supervising.supervisor import Supervisor
@@ -44,7 +47,22 @@ from servers import survey
 
 log = logging.getLogger("echodeck")
 
-_ROUTED = (servers, variants, connections, exceptions, events, loop, nodes, process, problems, pages)
+_ROUTED = (
+    servers,
+    variants,
+    connections,
+    exceptions,
+    events,
+    loop,
+    nodes,
+    process,
+    problems,
+    experiments,
+    results,
+    lab_pages,
+    pages,
+)
+_PAGES = (pages.router, lab_pages.router)
 
 
 def _login(scope: Scope, refusal: Refusal) -> Response:
@@ -82,12 +100,12 @@ def create_app(settings: Settings | None = None, dropped_lines: Callable[[], int
     variants, broken = survey()
     for file, error in broken.items():
         log.error("servers/%s cannot be used", file, exc_info=error)
+    bounds = Bounds(settings.journal_entries, settings.journal_exceptions, settings.journal_days)
+    store = Store(settings.state_path, bounds)
     supervisor = Supervisor(
         variants,
         Policy(settings.ports, settings.beyond_loopback),
-        Store(
-            settings.state_path, Bounds(settings.journal_entries, settings.journal_exceptions, settings.journal_days)
-        ),
+        store,
         stop_grace=settings.stop_grace,
         node=settings.node or "" if settings.fleet else "",
         serves_on=settings.serve_on,
@@ -97,16 +115,19 @@ def create_app(settings: Settings | None = None, dropped_lines: Callable[[], int
     upkeep = Upkeep(supervisor, settings.config)
     recorder = Recorder(supervisor)
     fleet = _fleet(settings, supervisor) if settings.fleet else None
+    laboratory = Laboratory(supervisor, store, targets=settings.lab_targets, loop=settings.loop, version=__version__)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await supervisor.open()
+        laboratory.remember()
         recorder.start()
         try:
             await supervisor.resume()
             await upkeep.begin()
             yield
         finally:
+            await laboratory.close()
             await upkeep.close()
             if fleet is not None:
                 await fleet.leave()
@@ -125,10 +146,13 @@ def create_app(settings: Settings | None = None, dropped_lines: Callable[[], int
     app.state.supervisor = supervisor
     app.state.upkeep = upkeep
     app.state.fleet = fleet
+    app.state.laboratory = laboratory
     if fleet is None:
-        app.state.feed = Feed(supervisor)
+        app.state.feed = Feed(supervisor, partial(Watch, supervisor, lab=laboratory.runs))
     else:
-        own = partial(Watch, supervisor, of_node=lambda: own_shape(fleet, supervisor).model_dump_json())
+        own = partial(
+            Watch, supervisor, lab=laboratory.runs, of_node=lambda: own_shape(fleet, supervisor).model_dump_json()
+        )
         app.state.feed = Feed(supervisor, own)
         app.state.feed_of_all = Feed(supervisor, partial(MergedWatch, fleet, app.state.feed))
     app.state.streams = Streams(settings.streams)
@@ -139,7 +163,7 @@ def create_app(settings: Settings | None = None, dropped_lines: Callable[[], int
     problems.install(app, routers, pages.problem_page)
     app.include_router(terminal.router)  # first: hundreds may open at once, and routes are tried in order
     for router in routers:
-        app.include_router(router, dependencies=[] if router is pages.router else [Depends(problems.known_parameters)])
+        app.include_router(router, dependencies=[] if router in _PAGES else [Depends(problems.known_parameters)])
     app.add_api_websocket_route("/{path:path}", problems.nowhere)
     app.mount("/static", StaticFiles(directory=pages.ROOT / "static"), name="static")
     place = Place(settings.root_path, settings.proxies)

@@ -245,7 +245,7 @@ class Supervisor:
             return
         kept = self._store.open()
         self._opened = True
-        self._store.everything = self._everything
+        self._store.owners.append(self._everything)
         self.chronicle.remember(kept)
         self.series.remember(kept.minutes)
         self.roster.boot = kept.boots

@@ -36,10 +36,11 @@ TOPICS = {
     "journal": "journal",
     "loop": "loop",
     "nodes": "node",
+    "lab": "experiment",
 }
 """What can be followed: the names in a snapshot, and the kinds of changes."""
 
-KEYS = {"server": "name", "node": "name", "connection": "id", "exception": "id", "journal": "id"}
+KEYS = {"server": "name", "node": "name", "connection": "id", "exception": "id", "journal": "id", "experiment": "id"}
 """By kind, the field by which one is known; there is one loop only. The page's scripts have both from here."""
 
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from app.connections.client import Client, Waiter
 from app.connections.turns import IN_ONE_GO, Turns
+from app.experiments.run import ExperimentShape, Run
 from app.shapes.connections import ConnectionShape
 from app.shapes.happenings import EntryShape, ExceptionShape
 from app.shapes.loop import LoopNow
@@ -47,9 +48,17 @@ _Put = Callable[[], None]
 
 
 class Watch:
-    """``of_node`` says how this node is, if the app is one of a fleet."""
+    """``of_node`` says how this node is, if the app is one of a fleet; ``lab`` has the experiments."""
 
-    def __init__(self, supervisor: Supervisor, view: View, of_node: Callable[[], str] | None = None) -> None:
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        view: View,
+        of_node: Callable[[], str] | None = None,
+        lab: Callable[[], Iterable[Run]] = tuple,
+    ) -> None:
+        self._lab = lab
+        self._runs: dict[str, int] = {}
         self._of_node = of_node
         self._supervisor = supervisor
         self._roster = supervisor.roster
@@ -89,6 +98,7 @@ class Watch:
             put()
         await self._arrivals()
         if polls:
+            self._experiments()
             self._poll_due = now + POLL
             await self._turns.look(None if anew else MOST_ASKED, MOST_LIVELY)
             await self._queues(now)
@@ -144,6 +154,16 @@ class Watch:
     def _drop_server(self, name: str) -> None:
         del self._pulses[name]
         self._view.drop("server", name)
+
+    def _experiments(self) -> None:
+        runs = {run.id: run for run in self._lab()}
+        for id, run in runs.items():
+            if self._runs.get(id) != run.version:
+                self._runs[id] = run.version
+                self._view.put("experiment", id, None, ExperimentShape.of(run).model_dump_json())
+        for id in self._runs.keys() - runs.keys():
+            del self._runs[id]
+            self._view.drop("experiment", id)
 
     # The connections
 

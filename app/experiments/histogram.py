@@ -22,7 +22,7 @@ def _place(value: int) -> int:
     return shift * STEPS + (value >> shift)
 
 
-def _lowest(place: int) -> int:
+def lowest(place: int) -> int:
     """Of the values that are counted there."""
     if place < 2 * STEPS:
         return place
@@ -65,7 +65,7 @@ class Histogram:
         for place, count in self.places():
             wanted -= count
             if wanted <= 0:
-                return min(self.most, (_lowest(place) + _lowest(place + 1)) / 2 * UNIT)
+                return min(self.most, (lowest(place) + lowest(place + 1)) / 2 * UNIT)
         return self.most
 
     def places(self) -> Iterator[tuple[int, int]]:

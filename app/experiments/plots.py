@@ -1,0 +1,430 @@
+"""Results as pictures: SVG that page, report, export and README share. A variant is a colour, a shape, a dash, a word.
+
+Nothing here depends on a theme: classes name the parts, and ``STYLE`` colours them where no page does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+from app.experiments.experiment import Experiment
+from app.experiments.histogram import UNIT, Histogram, lowest
+from app.experiments.result import Point, Result, Trial
+from app.experiments.statistics import good, histogram_of
+
+WIDTH, HEIGHT = 680, 340
+LEFT, RIGHT, TOP, BOTTOM = 72, 150, 34, 46
+MOST_POINTS = 200
+TINY = 1e-9
+"""As good as nothing, in every unit here."""
+
+STYLE = """
+text{font:12px system-ui,sans-serif;fill:#3d4450}.title{font-weight:600;fill:#14181f}
+.axis,.grid{stroke:#d5d9e0;fill:none}
+.axis{stroke:#8a93a3}.line{fill:none;stroke-width:1.8}.sign{stroke-width:1.4;fill:#fff}.range{stroke-width:1.4;fill:none}
+.bar{fill-opacity:.25}.note{fill:#9a5b00}.guide{stroke:#8a93a3;stroke-dasharray:2 4;fill:none}
+.s0{stroke:#0b6bcb}.s1{stroke:#b3460f}.s2{stroke:#1c7c4a}.s3{stroke:#8a3ffc}.s4{stroke:#a8124e}.s5{stroke:#5c6370}
+.bar.s0,.word.s0{fill:#0b6bcb}.bar.s1,.word.s1{fill:#b3460f}.bar.s2,.word.s2{fill:#1c7c4a}.bar.s3,.word.s3{fill:#8a3ffc}
+.bar.s4,.word.s4{fill:#a8124e}.bar.s5,.word.s5{fill:#5c6370}.word{stroke:none}
+@media (prefers-color-scheme:dark){text{fill:#b7bfcc}.title{fill:#eef1f6}.axis{stroke:#6b7484}.grid{stroke:#2c333f}
+.sign{fill:#12161d}.note{fill:#e8b15c}
+.s0{stroke:#6db3f8}.s1{stroke:#f0976a}.s2{stroke:#6fcf97}.s3{stroke:#c29bff}.s4{stroke:#f47ba8}.s5{stroke:#a9b1be}
+.bar.s0,.word.s0{fill:#6db3f8}.bar.s1,.word.s1{fill:#f0976a}.bar.s2,.word.s2{fill:#6fcf97}.bar.s3,.word.s3{fill:#c29bff}
+.bar.s4,.word.s4{fill:#f47ba8}.bar.s5,.word.s5{fill:#a9b1be}}
+"""
+DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 2", "1 4")
+COLOURS = 6
+
+Words = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class About:
+    """A figure, as it is read."""
+
+    title: str
+    unit: str
+    scale: float = 1.0
+
+
+def _(text: str) -> str:
+    """Marks the interface's words."""
+    return text
+
+
+FIGURES = {
+    "msgs_per_s": About(_("Messages a second"), ""),
+    "bytes_per_s": About(_("Megabytes a second"), "MB/s", 1e-6),
+    "p50_us": About(_("Latency, the middle one"), "ms", 1e-3),
+    "p90_us": About(_("Latency, 90 of 100 are below"), "ms", 1e-3),
+    "p99_us": About(_("Latency, 99 of 100 are below"), "ms", 1e-3),
+    "p999_us": About(_("Latency, 999 of 1,000 are below"), "ms", 1e-3),
+    "max_us": About(_("The longest latency"), "ms", 1e-3),
+    "server_share": About(_("What the server takes of a processor"), "%", 100),
+    "cpu_us_per_message": About(_("Processor time of a message"), "µs"),
+    "lag_p99_ms": About(_("Lag of the server's loop, p99"), "ms"),
+    "memory_per_connection": About(_("Memory of a connection"), "KiB", 1 / 1024),
+}
+FACTOR_TITLES = {
+    "clients": _("clients"),
+    "size": _("bytes of a message"),
+    "rate": _("messages a second that are offered"),
+    "think": _("seconds between messages"),
+}
+
+
+@dataclass
+class Place:
+    """One point of a line."""
+
+    x: float
+    y: float
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+
+
+@dataclass
+class Line:
+    word: str
+    number: int
+    places: list[Place] = field(default_factory=list)
+
+
+@dataclass
+class Axis:
+    """From a figure to its place. A logarithmic one has no zero."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool
+
+    def at(self, value: float) -> float:
+        if self.log:
+            share = (math.log10(max(value, self.low)) - math.log10(self.low)) / math.log10(self.high / self.low)
+        else:
+            share = (value - self.low) / (self.high - self.low)
+        return self.start + share * (self.end - self.start)
+
+    def ticks(self) -> list[float]:
+        if not self.log:
+            step = _step(self.high - self.low)
+            first = math.ceil(self.low / step - 1e-9)
+            return [n * step for n in range(first, int(self.high / step + 1e-9) + 1)]
+        decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
+        found = [10.0**n for n in decades]
+        if len(found) < 4:
+            found = [each * 10.0**n for n in decades for each in (1, 2, 5)]
+        return [one for one in found if self.low * 0.999 <= one <= self.high * 1.001]
+
+
+def _step(span: float) -> float:
+    raw = span / 5
+    scale = 10.0 ** math.floor(math.log10(raw))
+    return next(each * scale for each in (1, 2, 5, 10) if each * scale >= raw)
+
+
+def _axis(values: Iterable[float], start: float, end: float, log: bool) -> Axis:
+    """Log where asked and possible; else from zero."""
+    found = [one for one in values if math.isfinite(one)]
+    positive = [one for one in found if one > TINY]
+    if log and positive:
+        low, high = min(positive), max(positive)
+        low, high = (low, high) if high / low >= 2 else (low / 1.5, high * 1.5)
+        return Axis(low * 0.9, high * 1.12, start, end, True)
+    high = max([*found, 0.0])
+    high = high if high > TINY else 1.0
+    return Axis(min([*found, 0.0]), high * 1.08, start, end, False)
+
+
+def number(value: float) -> str:
+    """Short, as on an axis: 12k, 0.5."""
+    if value >= 1e6:
+        return f"{value / 1e6:g}M"
+    if value >= 1e4:
+        return f"{value / 1e3:g}k"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+class _Picture:
+    def __init__(self, title: str, words: str) -> None:
+        self.parts = [
+            f'<svg class="drawing" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+            f'aria-label="{escape(f"{title}. {words}", quote=True)}">',
+            f'<text class="title" x="{LEFT}" y="18">{escape(title)}</text>',
+        ]
+
+    def add(self, text: str) -> None:
+        self.parts.append(text)
+
+    def text(self, x: float, y: float, text: str, more: str = "") -> None:
+        self.add(f'<text x="{x:.1f}" y="{y:.1f}"{more}>{escape(text)}</text>')
+
+    def end(self) -> str:
+        return "".join([*self.parts, "</svg>"])
+
+
+def _mark(x: float, y: float, which: int, size: float = 4.2) -> str:
+    colour = f'class="sign s{which % COLOURS}"'
+    points: tuple[tuple[float, float], ...]
+    match which % 5:
+        case 0:
+            return f'<circle {colour} cx="{x:.1f}" cy="{y:.1f}" r="{size}"/>'
+        case 1:
+            points = (x - size, y - size), (x + size, y - size), (x + size, y + size), (x - size, y + size)
+        case 2:
+            points = (x, y - size - 1), (x + size + 1, y + size), (x - size - 1, y + size)
+        case 3:
+            points = (x, y - size - 1.5), (x + size + 1.5, y), (x, y + size + 1.5), (x - size - 1.5, y)
+        case _:
+            points = (x, y + size + 1), (x + size + 1, y - size), (x - size - 1, y - size)
+    return f'<polygon {colour} points="{" ".join(f"{a:.1f},{b:.1f}" for a, b in points)}"/>'
+
+
+def lines(
+    title: str,
+    unit: str,
+    x_title: str,
+    found: Sequence[Line],
+    *,
+    log_x: bool = False,
+    log_y: bool = False,
+    x_words: Callable[[float], str] = number,
+    x_ticks: Sequence[float] | None = None,
+    marks: bool = True,
+) -> str:
+    """``x_ticks`` are where something was measured."""
+    places = [place for line in found for place in line.places]
+    picture = _Picture(title, ", ".join(line.word for line in found))
+    if not places:
+        picture.text(LEFT, HEIGHT / 2, "-")
+        return picture.end()
+    x = _axis([place.x for place in places], LEFT + 12, WIDTH - RIGHT - 12, log_x)
+    ys = [value for place in places for value in (place.y, place.low, place.high) if value is not None]
+    y = _axis(ys, HEIGHT - BOTTOM, TOP + 8, log_y)
+    _grid(picture, y, unit)
+    last = -math.inf
+    for tick in x_ticks or x.ticks():
+        at = x.at(tick)
+        words = x_words(tick)
+        if at - last > 12 + 6.5 * len(words):
+            picture.add(f'<path class="grid" d="M{at:.1f} {TOP}V{HEIGHT - BOTTOM}"/>')
+            picture.text(at, HEIGHT - BOTTOM + 16, words, ' text-anchor="middle"')
+            last = at
+    picture.text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, x_title, ' text-anchor="middle"')
+    for line in found:
+        if line.places:
+            _line(picture, line, x, y, marks)
+    _legend(picture, [(line, y.at(line.places[-1].y)) for line in found if line.places])
+    return picture.end()
+
+
+def _grid(picture: _Picture, y: Axis, unit: str) -> None:
+    for tick in y.ticks():
+        at = y.at(tick)
+        picture.add(f'<path class="grid" d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}"/>')
+        picture.text(LEFT - 8, at + 4, f"{number(tick)}{f' {unit}' if unit else ''}", ' text-anchor="end"')
+    picture.add(f'<path class="axis" d="M{LEFT} {HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>')
+
+
+def _line(picture: _Picture, line: Line, x: Axis, y: Axis, marks: bool) -> None:
+    colour = f"s{line.number % COLOURS}"
+    dash = DASHES[line.number % len(DASHES)]
+    path = "L".join(f"{x.at(one.x):.1f} {y.at(one.y):.1f}" for one in line.places)
+    picture.add(
+        f'<path class="line {colour}" d="M{path}"{f" stroke-dasharray={dash!r}" if dash else ""}/>'.replace("'", '"')
+    )
+    if not marks:
+        return
+    for one in line.places:
+        at = x.at(one.x)
+        if one.low is not None and one.high is not None and one.high > one.low:
+            picture.add(f'<path class="range {colour}" d="M{at:.1f} {y.at(one.low):.1f}V{y.at(one.high):.1f}"/>')
+        picture.add(_mark(at, y.at(one.y), line.number))
+        if one.note:
+            picture.text(at, y.at(one.y) - 10, one.note, ' class="note" text-anchor="middle"')
+
+
+def _legend(picture: _Picture, ends: Sequence[tuple[Line, float]]) -> None:
+    """The words at the lines' ends, none over another."""
+    at = TOP - 6.0
+    for line, y in sorted(ends, key=lambda one: one[1]):
+        at = max(at + 16, y)
+        left = WIDTH - RIGHT + 12
+        picture.add(_mark(left, at, line.number, 3.6))
+        picture.text(left + 10, at + 4, line.word, f' class="word s{line.number % COLOURS}"')
+
+
+def bars(title: str, unit: str, found: Sequence[Line]) -> str:
+    """One a variant: its median, and the range of its rounds."""
+    picture = _Picture(title, ", ".join(line.word for line in found))
+    found = [line for line in found if line.places]
+    if not found:
+        picture.text(LEFT, HEIGHT / 2, "-")
+        return picture.end()
+    left = LEFT + 90
+    x = _axis([v for line in found for v in (line.places[0].y, line.places[0].high or 0.0)], left, WIDTH - 100, False)
+    for tick in x.ticks():
+        picture.add(f'<path class="grid" d="M{x.at(tick):.1f} {TOP}V{HEIGHT - BOTTOM}"/>')
+        picture.text(
+            x.at(tick), HEIGHT - BOTTOM + 16, f"{number(tick)}{f' {unit}' if unit else ''}", ' text-anchor="middle"'
+        )
+    each = min(44.0, (HEIGHT - TOP - BOTTOM) / len(found))
+    for place, line in enumerate(found):
+        one = line.places[0]
+        middle = TOP + each * (place + 0.5)
+        colour = f"s{line.number % COLOURS}"
+        wide, high = max(0.0, x.at(one.y) - left), each * 0.6
+        picture.add(
+            f'<rect class="bar {colour}" x="{left}" y="{middle - high / 2:.1f}" '
+            f'width="{wide:.1f}" height="{high:.1f}"/>'
+        )
+        if one.low is not None and one.high is not None and one.high > one.low:
+            picture.add(f'<path class="range {colour}" d="M{x.at(one.low):.1f} {middle:.1f}H{x.at(one.high):.1f}"/>')
+        picture.add(_mark(x.at(one.y), middle, line.number))
+        picture.text(left - 10, middle + 4, line.word, f' class="word {colour}" text-anchor="end"')
+        end = max(x.at(one.y), x.at(one.high or 0.0)) + 10
+        picture.text(end, middle + 4, f"{number(one.y)}{f' {unit}' if unit else ''} {one.note}".rstrip())
+    picture.add(f'<path class="axis" d="M{left} {TOP}V{HEIGHT - BOTTOM}"/>')
+    return picture.end()
+
+
+# Of results
+
+
+def _note(point: Point, words: Words) -> str:
+    if not point.sustained:
+        return words(_("not sustained"))
+    if point.generator_limited:
+        return words(_("the generator was the limit"))
+    return words(_("others disturbed it")) if point.spoiled else ""
+
+
+def by_factor(result: Result, figure: str, words: Words = str) -> str:
+    """A figure against what varied; bars where nothing did."""
+    experiment, about = result.experiment, FIGURES[figure]
+    found = []
+    for which, label in enumerate(experiment.labels):
+        line = Line(label, which)
+        for point in result.points:
+            value = getattr(point, figure)
+            if point.variant == label and value is not None:
+                low, high = _range(result.trials, label, point.factor, figure)
+                scale = about.scale
+                line.places.append(
+                    Place(point.factor or 0.0, value * scale, low * scale, high * scale, _note(point, words))
+                )
+        found.append(line)
+    title = words(about.title)
+    factor = experiment.factor
+    if factor is None:
+        return bars(title, about.unit, found)
+    values = sorted(value for value in experiment.values if value is not None)
+    for line in found:
+        line.places.sort(key=lambda place: place.x)
+    ys = [place.y for line in found for place in line.places if place.y > 0]
+    return lines(
+        title,
+        about.unit,
+        words(FACTOR_TITLES[factor]),
+        found,
+        log_x=values[0] > 0 and values[-1] / values[0] >= 8,
+        log_y=bool(ys) and max(ys) / min(ys) >= 20,
+        x_ticks=values,
+    )
+
+
+def _range(trials: Sequence[Trial], label: str, factor: float | None, figure: str) -> tuple[float, float]:
+    values = [value for one in good(trials, label, factor) if (value := getattr(one, figure)) is not None]
+    return (min(values), max(values)) if values else (0.0, 0.0)
+
+
+def _merged(result: Result, value: float | None) -> list[tuple[int, str, Histogram]]:
+    found = []
+    for which, label in enumerate(result.experiment.labels):
+        histogram = histogram_of(good(result.trials, label, value))
+        if histogram.count:
+            found.append((which, label, histogram))
+    return found
+
+
+def _middles(histogram: Histogram) -> Iterable[tuple[float, float]]:
+    """Each latency that was counted, in ms, and the share of all that are at or below."""
+    seen = 0
+    for place, count in histogram.places():
+        seen += count
+        yield (lowest(place) + lowest(place + 1)) / 2 * UNIT * 1000, seen / histogram.count
+
+
+def _thinned(places: list[Place]) -> list[Place]:
+    step = max(1, len(places) // MOST_POINTS)
+    return places[::step] if step == 1 or not places else [*places[:-1:step], places[-1]]
+
+
+def by_percentile(result: Result, value: float | None, words: Words = str) -> str:
+    """Latency by percentile, where each step to the right is a tenth as often."""
+    found = []
+    for which, label, histogram in _merged(result, value):
+        places = [Place(1 / (1 - share), at) for at, share in _middles(histogram) if share < 1 - 0.5 / histogram.count]
+        places.append(Place(float(max(2, histogram.count)), histogram.most * 1000))
+        found.append(Line(label, which, _thinned([one for one in places if one.x >= 1.02])))
+    ticks = [2, 10, 100, 1000, 10_000, 100_000, 1_000_000]
+    most = max((place.x for line in found for place in line.places), default=10)
+    names = {2: "50 %", 10: "90 %", 100: "99 %", 1000: "99.9 %", 10_000: "99.99 %"}
+    return lines(
+        words(_("Latency by percentile")),
+        "ms",
+        words(_("share of messages that are faster")),
+        found,
+        log_x=True,
+        log_y=True,
+        x_words=lambda tick: names.get(int(tick), f"1 / {number(tick)}"),
+        x_ticks=[tick for tick in ticks if tick <= most],
+        marks=False,
+    )
+
+
+def by_share(result: Result, value: float | None, words: Words = str) -> str:
+    """The cumulative distribution of latency."""
+    found = [
+        Line(label, which, _thinned([Place(at, share * 100) for at, share in _middles(histogram)]))
+        for which, label, histogram in _merged(result, value)
+    ]
+    return lines(words(_("How many are done by when")), "%", words(_("latency in ms")), found, log_x=True, marks=False)
+
+
+def over_time(result: Result, value: float | None, words: Words = str) -> str:
+    """The worst latency in each tenth of a second, of the last round."""
+    found = []
+    for which, label in enumerate(result.experiment.labels):
+        trials = good(result.trials, label, value)
+        if trials:
+            places = [Place((n + 1) / 10, worst * 1000) for n, (_, worst) in enumerate(trials[-1].series)]
+            found.append(Line(label, which, [one for one in places if one.y > 0]))
+    return lines(
+        words(_("The worst latency in each tenth of a second")),
+        "ms",
+        words(_("seconds")),
+        found,
+        log_y=True,
+        marks=False,
+    )
+
+
+def figures(experiment: Experiment, first: Sequence[str] = ()) -> list[str]:
+    """What is worth a plot, the most telling first."""
+    more = ["msgs_per_s", "p99_us"] if experiment.loop == "closed" else ["p99_us", "p50_us", "msgs_per_s"]
+    if experiment.silent:
+        more = ["memory_per_connection", "server_share"]
+    return list(dict.fromkeys([*first, *more]))
+
+
+def standalone(svg: str) -> str:
+    """A file of its own, with its colours for light and dark."""
+    head, _, rest = svg.partition(">")
+    return f"{head}><style>{' '.join(STYLE.split())}</style>{rest}\n"

@@ -1,0 +1,262 @@
+"""Experiments, one at a time: begun, followed, cancelled, and kept."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from app.clock import Clock
+from app.errors import Invalid, LabBusy, Refusal, ShuttingDown, TargetNotAllowed, Unknown
+from app.experiments.experiment import Experiment, Impossible, Planned, plan
+from app.experiments.result import NoResult, State, Trial
+from app.experiments.run import CUT, Run
+from app.history.schema import KeptResult, Statement, drop_result, put_result
+from app.history.store import Store
+from app.kernel.descriptors import RESERVE
+from app.lab import machine
+from app.lab.subject import Apart, Here, House, NotMeasured, Target, apart, foreign, spec_of, target
+from app.lab.trial import measure
+from app.supervising.supervisor import Supervisor
+from echodeck import is_near
+
+log = logging.getLogger("echodeck.lab")
+
+MOST_KEPT = 50
+REPEATS = 2
+"""Of a trial that others spoiled."""
+
+SAVE_EVERY = 2.0
+"""Seconds between two savings of what is not done yet."""
+
+
+class Laboratory:
+    """``targets``: whether servers of other machines may be measured. ``loop`` is the kind that runs here."""
+
+    def __init__(
+        self, supervisor: Supervisor, store: Store, *, targets: bool = False, loop: str = "asyncio", version: str = ""
+    ) -> None:
+        self._supervisor = supervisor
+        self._store = store
+        self._targets = targets
+        self._loop = loop
+        self._version = version
+        self._clock = Clock()
+        self._runs: dict[str, Run] = {}
+        self._last = 0
+        self._closing = False
+        self._task: asyncio.Task[None] | None = None
+        self._ends_as: State = "cancelled"
+
+    def remember(self) -> None:
+        """Begin with what was kept of earlier lives; what was not done then, was cut."""
+        self._store.owners.append(self._statements)
+        kept, self._store.results = self._store.results, []
+        for one in kept:
+            try:
+                run = Run.unpacked(self._id(one.number), one.number, one.packed)
+                if not run.over:
+                    run.cut()
+                    self._store.put(put_result(KeptResult(run.number, run.packed)))
+            except NoResult as reason:
+                log.error("the result %d cannot be read and is forgotten: %s", one.number, reason)
+                self._store.put(drop_result(one.number))
+                continue
+            self._runs[run.id] = run
+            self._last = max(self._last, one.number)
+
+    # What there is
+
+    def runs(self) -> list[Run]:
+        """The newest first."""
+        return sorted(self._runs.values(), key=lambda run: -run.number)
+
+    def run(self, id: str) -> Run:
+        """Raises:
+        Unknown: there is none.
+        """
+        if id not in self._runs:
+            raise Unknown(f"There is no experiment {id!r}; it may have been forgotten.", what="experiment")
+        return self._runs[id]
+
+    # What is done
+
+    async def begin(self, experiment: Experiment) -> Run:
+        """Raises:
+        Invalid, TargetNotAllowed: it cannot be measured.
+        LabBusy: another one is being measured.
+        """
+        if self._closing:
+            raise ShuttingDown("The app is shutting down.")
+        self._check(experiment)
+        busy = next((run for run in self._runs.values() if not run.over), None)
+        if busy is not None:
+            raise LabBusy(
+                f"Experiment {busy.id} is being measured, for about {busy.seconds_left:.0f} s more; one at a time, or "
+                "each would be the other's noise.",
+                experiment=f"/lab/experiments/{busy.id}",
+            )
+        self._last += 1
+        facts = machine.facts(self._loop, self._version)
+        run = Run(self._id(self._last), self._last, experiment, facts, self._clock.wall())
+        self._runs[run.id] = run
+        self._save(run)
+        self._task = asyncio.create_task(self._measure(run), name=f"lab: experiment {run.id}")
+        self._trim()
+        await self._store.flush()
+        return run
+
+    async def end(self, id: str) -> None:
+        """Cancel it, or forget it if it is over.
+
+        Raises:
+            Unknown: there is none.
+        """
+        run = self.run(id)
+        if run.over:
+            self._forget(run)
+        else:
+            await self._break_off(run, "cancelled", "it was cancelled")
+
+    async def close(self) -> None:
+        """The app ends: nothing goes on, and what was being measured is kept as cut."""
+        self._closing = True
+        for run in [one for one in self._runs.values() if not one.over]:
+            await self._break_off(run, "cut", CUT)
+
+    async def _break_off(self, run: Run, state: State, reason: str) -> None:
+        assert self._task
+        run.reason = reason
+        self._ends_as = state
+        self._task.cancel()
+        await asyncio.wait({self._task})
+
+    def _check(self, experiment: Experiment) -> None:
+        try:
+            experiment.check(self._supervisor.variants)
+            self._check_descriptors(experiment)
+        except Impossible as reason:
+            raise Invalid(f"{reason.field}: {reason}", field=reason.field) from None
+        where = experiment.compare_with
+        if where is not None and not self._targets and not is_near(f"http://{where}"):
+            raise TargetNotAllowed(
+                f"{where} is not on loopback: load is sent to other machines only by an app that was started with "
+                "--lab-targets.",
+                field="compare_with",
+            )
+
+    def _check_descriptors(self, experiment: Experiment) -> None:
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        spare = 2 * RESERVE
+        if most != resource.RLIM_INFINITY and experiment.most_clients + spare > most:
+            raise Impossible(
+                "clients",
+                f"A process may open {most:,} files here (ulimit -Hn), so {max(0, most - spare):,} clients in all go; "
+                f"these are {experiment.most_clients:,}.",
+            )
+
+    # Measuring
+
+    async def _measure(self, run: Run) -> None:
+        run.state, run.began = "running", time.monotonic()
+        run.version += 1
+        saved = 0.0
+        try:
+            async with self._house(run.experiment) as house:
+                for planned in plan(run.experiment):
+                    run.add(await self._trial(run, planned, house))
+                    if time.monotonic() - saved > SAVE_EVERY:
+                        saved = time.monotonic()
+                        self._save(run)
+            state: State = "done"
+        except asyncio.CancelledError:
+            state = self._ends_as
+        except (NotMeasured, Refusal) as reason:
+            state, run.reason = "failed", str(reason)
+        except Exception as error:
+            log.exception("experiment %s failed", run.id)
+            state, run.reason = "failed", f"{type(error).__name__}; the app's log says more"
+        run.state, run.ended = state, self._clock.wall()
+        run.version += 1
+        self._save(run)
+
+    @asynccontextmanager
+    async def _house(self, experiment: Experiment) -> AsyncIterator[House | None]:
+        """None where each trial needs a process that has had no clients."""
+        if experiment.in_ == "here":
+            yield Here(self._supervisor)
+        elif experiment.silent or not experiment.variants:
+            yield None
+        else:
+            async with apart(self._loop) as house:
+                yield house
+
+    async def _trial(self, run: Run, planned: Planned, house: House | None) -> Trial:
+        """Repeated while others spoil it, for a while."""
+        for attempt in range(1, REPEATS + 2):
+            trial = await self._once(run.experiment, planned, house)
+            trial = trial.model_copy(update={"attempts": attempt})
+            if not trial.spoiled or attempt > REPEATS:
+                break
+            run.repeated += 1
+        return trial
+
+    async def _once(self, experiment: Experiment, planned: Planned, house: House | None) -> Trial:
+        if planned.subject >= len(experiment.variants):
+            assert experiment.compare_with
+            return await measure(experiment, planned, foreign(experiment.compare_with), fresh=False)
+        if house is None:
+            async with apart(self._loop) as own:
+                return await self._of_variant(experiment, planned, own, fresh=True)
+        return await self._of_variant(experiment, planned, house, fresh=False)
+
+    async def _of_variant(self, experiment: Experiment, planned: Planned, house: House, fresh: bool) -> Trial:
+        varied = experiment.variants[planned.subject]
+        variant = self._supervisor.variant(varied.variant)
+        names = []
+        try:
+            if varied.beside:
+                beside, _, _ = await house.start(spec_of(self._supervisor.variant(varied.beside), {}))
+                names.append(beside)
+            name, host, port = await house.start(spec_of(variant, experiment.settings | varied.settings))
+            names.append(name)
+            where: Target = target(variant, host, port, house.pid)
+            trial = await measure(experiment, planned, where, fresh)
+            return trial.model_copy(update={"lag_p99_ms": await house.lag()})
+        finally:
+            if isinstance(house, Here) or not fresh:
+                for name in names:
+                    await _shielded(house, name)
+
+    # Keeping
+
+    def _id(self, number: int) -> str:
+        return self._supervisor.chronicle.id(number)
+
+    def _save(self, run: Run) -> None:
+        self._store.put(put_result(KeptResult(run.number, run.pack())))
+
+    def _trim(self) -> None:
+        over = [run for run in self.runs() if run.over]
+        for run in over[MOST_KEPT - 1 :]:
+            self._forget(run)
+
+    def _forget(self, run: Run) -> None:
+        del self._runs[run.id]
+        self._store.put(drop_result(run.number))
+
+    def _statements(self) -> list[Statement]:
+        """Those that write down all of it."""
+        return [put_result(KeptResult(run.number, run.packed)) for run in list(self._runs.values()) if run.packed]
+
+
+async def _shielded(house: House, name: str) -> None:
+    """Stop it, whatever became of the trial and of the app that has it."""
+    try:
+        await asyncio.shield(house.stop(name))
+    except NotMeasured:
+        if isinstance(house, Apart):
+            log.debug("the app that was measured is gone")

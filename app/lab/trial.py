@@ -1,0 +1,178 @@
+"""One trial: the generator beside a server, and what both used."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from pydantic import ValidationError
+
+from app.experiments.experiment import Experiment, Planned
+from app.experiments.histogram import Histogram
+from app.experiments.result import Neighbour, Trial
+from app.experiments.statistics import percentiles
+from app.lab.load import Done, Load
+from app.lab.machine import Usage, others, usage
+from app.lab.subject import NotMeasured, Target, ended, resident
+
+OTHERS = 0.15
+"""Of a processor: what others used beyond that spoils a trial."""
+
+SUSTAINED = 0.98
+"""Of the offered rate: what stays below did not sustain it."""
+
+PATIENCE = 30.0
+"""Seconds that a trial may take beside its own time, until the generator is given up."""
+
+MOST_LINE = 64 * 1024 * 1024
+ROOT = Path(__file__).parent.parent.parent
+GENERATOR = "import sys; sys.path.insert(0, sys.argv[1]); from app.lab.generator import main; sys.exit(main())"
+"""Not with ``-m``: what is found then depends on the folder and the environment."""
+
+
+@asynccontextmanager
+async def _generator(load: Load) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", GENERATOR, str(ROOT)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        limit=MOST_LINE,
+        process_group=0,
+    )
+    try:
+        assert process.stdin
+        process.stdin.write(load.model_dump_json().encode() + b"\n")
+        await process.stdin.drain()
+        yield process
+    except (BrokenPipeError, ConnectionResetError):
+        raise NotMeasured(f"the generator has ended with {await process.wait()}") from None
+    finally:
+        await ended(process)
+
+
+async def _events(process: asyncio.subprocess.Process) -> AsyncIterator[dict[str, Any]]:
+    assert process.stdout
+    while line := await process.stdout.readline():
+        event = json.loads(line)
+        if event["event"] == "failed":
+            raise NotMeasured(f"the generator could not: {event['reason']}")
+        yield event
+    raise NotMeasured(f"the generator has ended with {await process.wait()}")
+
+
+def load_of(experiment: Experiment, planned: Planned, target: Target) -> Load:
+    """Raises:
+    NotMeasured: no client can do that to this server.
+    """
+    at = experiment.at(planned.value)
+    try:
+        return Load(
+            host=target.host,
+            port=target.port,
+            **at,
+            seconds=experiment.seconds,
+            warm_up=experiment.warm_up,
+            pipeline=1 if target.hangs_up else experiment.pipeline,
+            churn=experiment.churn or target.hangs_up,
+            slow=experiment.slow,
+            silent=experiment.silent,
+            ending=target.ending,
+            prefix=target.prefix,
+            one_at_a_time=target.one_at_a_time,
+            pid=target.pid,
+        )
+    except ValidationError as reason:
+        raise NotMeasured(reason.errors()[0]["msg"]) from None
+
+
+async def measure(experiment: Experiment, planned: Planned, target: Target, fresh: bool) -> Trial:
+    """``fresh``: the server's process has had no clients before, so that its memory is that of these.
+
+    Raises:
+        NotMeasured: the generator or the server failed.
+    """
+    load = load_of(experiment, planned, target)
+    before_clients = resident(target.pid) if target.pid and fresh else None
+    connections = load.clients + load.slow + load.silent
+    memory: float | None = None
+    looks: list[Usage | None] = []
+    took = load.warm_up + load.seconds
+    async with _generator(load) as process, _patient(took + PATIENCE):
+        async for event in _events(process):
+            match event["event"]:
+                case "counting" | "counted" as which:
+                    looks.append(usage(time.monotonic()))
+                    # Not when the generator is connected: the server may not have accepted all of them by then.
+                    if which == "counted" and before_clients is not None and target.pid:
+                        memory = _grown(target.pid, before_clients) / connections
+                case "done":
+                    done = Done.model_validate({name: value for name, value in event.items() if name != "event"})
+                    break
+        generator = process.pid
+    share: float | None = None
+    neighbours: list[Neighbour] = []
+    if len(looks) == 2 and looks[0] and looks[1]:
+        share, neighbours = others(looks[0], looks[1], {generator, *filter(None, [target.pid])})
+    return _trial(experiment, planned, load, done).model_copy(
+        update={
+            "memory_per_connection": memory,
+            "others": None if share is None else round(share, 3),
+            "neighbours": neighbours,
+            "spoiled": share is not None and share > OTHERS,
+        }
+    )
+
+
+def _grown(pid: int, before: int) -> int:
+    """Bytes of memory that a process has more than before; 0 if it has ended."""
+    return max(0, (resident(pid) or 0) - before)
+
+
+@asynccontextmanager
+async def _patient(seconds: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise NotMeasured(f"the generator was not done after {seconds:.0f} seconds") from None
+
+
+def _trial(experiment: Experiment, planned: Planned, load: Load, done: Done) -> Trial:
+    messages, seconds = done.messages, done.seconds
+    rate = messages / seconds
+    ordered = sorted(done.by_client)
+    return Trial(
+        variant=experiment.labels[planned.subject],
+        factor=planned.value,
+        round=planned.round,
+        messages=messages,
+        msgs_per_s=round(rate, 1),
+        bytes_per_s=round(done.bytes / seconds, 1),
+        **percentiles(Histogram.of(done.latency)),
+        errors=done.errors,
+        unsent=done.unsent,
+        sustained=load.rate is None or rate >= load.rate * SUSTAINED,
+        server_cpu=None if done.server_cpu is None else round(done.server_cpu, 6),
+        server_share=None if done.server_cpu is None else round(done.server_cpu / seconds, 4),
+        cpu_us_per_message=round(done.server_cpu / messages * 1e6, 2) if done.server_cpu and messages else None,
+        generator_cpu=round(done.cpu * seconds, 6),
+        generator_limited=done.limited,
+        lag_p99_ms=None,
+        memory_per_connection=None,
+        context_switches=done.switches,
+        others=None,
+        neighbours=[],
+        spoiled=False,
+        attempts=1,
+        by_client={"least": ordered[0], "median": median(ordered), "most": ordered[-1]},
+        histogram=done.latency,
+        series=done.series,
+    )

@@ -1,0 +1,5 @@
+"""The lab's door: REST and pages for experiments and what came out of them.
+
+Imports: api, errors, experiments, lab, pages, web.
+Imported by: program.
+"""
