@@ -52,7 +52,7 @@ def test_a_newcomer_guesses_measures_and_reads(page: Page, deck: Deck) -> None:
     expect(page.locator("#plot-server_share svg .line, #plot-server_share svg .bar").first).to_be_attached(
         timeout=20_000
     )
-    expect(page.locator("table.points tbody tr").first).to_contain_text("nonblocking")
+    expect(page.locator("#figures tbody tr").first).to_contain_text("nonblocking")
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator("#progress")).to_contain_text("cancelled")
     assert serious(page) == []
@@ -65,7 +65,7 @@ def test_a_plot_is_read_as_words_too(page: Page, deck: Deck) -> None:
     drawing = page.locator("#plot-msgs_per_s svg")
     expect(drawing).to_have_attribute("aria-label", re.compile("Messages a second. asyncio, selectors"))
     expect(drawing.locator("text.word")).to_have_count(2)
-    rows = page.locator("table.points tbody tr")
+    rows = page.locator("#figures tbody tr")
     expect(rows).to_have_count(4)
     expect(page.locator("#method")).to_contain_text("median of the rounds")
     expect(page.locator("#method")).to_contain_text("CPython")
@@ -96,7 +96,7 @@ def test_ones_own_question_is_asked_with_a_form(page: Page, complaints: list[str
     page.get_by_label("threads").check()
     page.get_by_role("button", name="Measure").click()
     expect(page.locator(".asks")).to_have_text("<b>which?</b>")
-    expect(page.locator("table.points tbody tr")).to_have_count(4, timeout=20_000)
+    expect(page.locator("#figures tbody tr")).to_have_count(4, timeout=20_000)
 
 
 @light
@@ -125,7 +125,7 @@ def test_a_result_is_taken_home(page: Page, browser: Browser, deck: Deck, tmp_pa
     asked: list[str] = []
     alone.on("request", lambda request: asked.append(request.url))
     alone.goto(f"file://{tmp_path}/it.html")
-    expect(alone.locator("svg")).to_have_count(5)
+    expect(alone.locator("svg")).to_have_count(6)
     assert len(asked) == 1  # nothing else is loaded
     assert len(alone.pdf()) > 10_000
     alone.goto(f"file://{tmp_path}/it.svg")
@@ -145,7 +145,7 @@ def test_it_is_useful_without_scripts(browser: Browser, deck: Deck, complaints: 
     done(deck, id)
     page.reload()
     expect(page.locator("#progress")).to_contain_text("done")
-    expect(page.locator("table.points tbody tr")).to_have_count(2)
+    expect(page.locator("#figures tbody tr")).to_have_count(2)
     page.get_by_role("button", name="Forget it").click()
     expect(page.locator("#runs")).to_contain_text("Nothing yet.")
     context.close()

@@ -39,7 +39,7 @@ def trial(
         "cpu_us_per_message": 0.5 / rate * 1e6, "generator_cpu": 0.4, "generator_limited": None, "lag_p99_ms": 0.1,
         "memory_per_connection": None, "context_switches": 10, "others": 0.0, "neighbours": [], "spoiled": False,
         "attempts": 1, "by_client": {"least": 1, "median": 1, "most": 1}, "histogram": histogram.told(),
-        "series": [(100, 0.01), (0, 0.0), (90, 0.02)], **statistics.percentiles(histogram),
+        "series": [(100, 0.01), (0, 0.0), (90, 0.02)], "heat": [{20: 90, 21: 10}, {}, {25: 90}], **statistics.percentiles(histogram),
     }  # fmt: skip
     return Trial(**fields | more)
 
@@ -350,7 +350,7 @@ def test_each_plot_is_a_picture_with_the_words_of_all(factor: list[float] | None
     result = many(factor)
     value = factor[0] if factor else None
     drawn = [plots.by_factor(result, name) for name in plots.FIGURES]
-    drawn += [draw(result, value) for draw in (plots.by_percentile, plots.by_share, plots.over_time)]
+    drawn += [draw(result, value) for draw in (plots.by_percentile, plots.by_share, plots.over_time, plots.heat_map)]
     for svg in drawn:
         root = ElementTree.fromstring(plots.standalone(svg))
         assert root.tag.endswith("svg")

@@ -296,6 +296,27 @@ def test_results_are_there_after_a_restart(program: Callable[..., Program], tmp_
     assert int(next_one["id"]) == int(before["id"]) + 1
 
 
+def test_on_a_full_disk_it_is_measured_and_kept_when_it_can_be(program: Callable[..., Program], tmp_path: Path) -> None:
+    state = ("--state", str(tmp_path / "state"))
+    running = program(*state)
+    with httpx.Client(base_url=f"{running.url}/lab", timeout=30) as http:
+        resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        try:
+            assert refusal(http.post("/experiments", json={**SHORT, "variants": ["asyncio"]}))[:2] == (507, "not-kept")
+            (one,) = http.get("/experiments").json()["items"]
+            assert finished(http, one["id"])["state"] == "done"
+        finally:
+            resource.prlimit(
+                running.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+            )
+        result = http.get(f"/results/{one['id']}").json()
+        eventually(lambda: httpx.get(f"{running.url}/readyz").status_code == 200, "it can be written")
+    running.signal(signal.SIGTERM)
+    running.wait()
+    again = program(*state)
+    assert httpx.get(f"{again.url}/lab/results/{one['id']}").json() == result
+
+
 def test_a_frozen_app_does_not_lose_the_experiment(lab: httpx.Client, deck: Program) -> None:
     begun = lab.post("/experiments", json={**SHORT, "variants": ["asyncio"], "rounds": 4}).json()
     while not children(deck.process.pid):

@@ -152,6 +152,7 @@ def test_every_variant_answers_it(ports: dict[str, int], variant: str, size: int
     assert done["messages"] == sum(done["by_client"]) == Histogram.of(done["latency"]).count
     assert done["bytes"] == done["messages"] * size
     assert 0 < sum(count for count, _ in done["series"]) <= done["messages"]
+    assert [sum(tenth.values()) for tenth in done["heat"]] == [count for count, _ in done["series"]]
 
 
 def test_an_open_loop_keeps_its_rate(ports: dict[str, int]) -> None:

@@ -152,10 +152,11 @@ _ALL = {
         ("p99_us", "p50_us"),
         _experiment(
             variants=["asyncio"],
-            clients=500,
-            size=64,
+            clients=200,
+            size=4096,
             loop="open",
-            rate=[2000, 5000, 10_000, 15_000, 20_000, 25_000, 30_000, 35_000, 40_000],
+            rate=[1000, 2000, 4000, 6000, 8000, 10_000, 12_000, 14_000, 16_000],
+            settings={"recv_size": 1024},
         ),
     ),
     "churn": BuiltIn(

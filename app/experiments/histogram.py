@@ -14,6 +14,7 @@ UNIT = 1e-7
 """Seconds: the finest step."""
 
 STEPS = 128
+HALF = STEPS // 2
 _OCTAVES = 38
 
 
@@ -71,6 +72,10 @@ class Histogram:
     def places(self) -> Iterator[tuple[int, int]]:
         """Where something was counted, the lowest first, and how much."""
         return ((place, count) for place, count in enumerate(self._counts) if count)
+
+    def coarse(self) -> list[int]:
+        """Counts by half octave; ``lowest(64 * n)`` is where the n-th begins, but for the first few."""
+        return [sum(self._counts[place : place + HALF]) for place in range(0, len(self._counts), HALF)]
 
     def told(self) -> dict[str, object]:
         """As JSON: the places in hexadecimal would save little."""

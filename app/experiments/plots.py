@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 from app.experiments.experiment import Experiment
-from app.experiments.histogram import UNIT, Histogram, lowest
+from app.experiments.histogram import HALF, UNIT, Histogram, lowest
 from app.experiments.result import Point, Result, Trial
 from app.experiments.statistics import good, histogram_of
 
@@ -25,15 +25,15 @@ STYLE = """
 text{font:12px system-ui,sans-serif;fill:#3d4450}.title{font-weight:600;fill:#14181f}
 .axis,.grid{stroke:#d5d9e0;fill:none}
 .axis{stroke:#8a93a3}.line{fill:none;stroke-width:1.8}.sign{stroke-width:1.4;fill:#fff}.range{stroke-width:1.4;fill:none}
-.bar{fill-opacity:.25}.note{fill:#9a5b00}.guide{stroke:#8a93a3;stroke-dasharray:2 4;fill:none}
+.column{fill-opacity:.25;stroke-width:0}.note{fill:#9a5b00}.guide{stroke:#8a93a3;stroke-dasharray:2 4;fill:none}
 .s0{stroke:#0b6bcb}.s1{stroke:#b3460f}.s2{stroke:#1c7c4a}.s3{stroke:#8a3ffc}.s4{stroke:#a8124e}.s5{stroke:#5c6370}
-.bar.s0,.word.s0{fill:#0b6bcb}.bar.s1,.word.s1{fill:#b3460f}.bar.s2,.word.s2{fill:#1c7c4a}.bar.s3,.word.s3{fill:#8a3ffc}
-.bar.s4,.word.s4{fill:#a8124e}.bar.s5,.word.s5{fill:#5c6370}.word{stroke:none}
+.column.s0,.heat.s0,.word.s0{fill:#0b6bcb}.column.s1,.heat.s1,.word.s1{fill:#b3460f}.column.s2,.heat.s2,.word.s2{fill:#1c7c4a}.column.s3,.heat.s3,.word.s3{fill:#8a3ffc}
+.column.s4,.heat.s4,.word.s4{fill:#a8124e}.column.s5,.heat.s5,.word.s5{fill:#5c6370}.word,.heat{stroke:none}
 @media (prefers-color-scheme:dark){text{fill:#b7bfcc}.title{fill:#eef1f6}.axis{stroke:#6b7484}.grid{stroke:#2c333f}
 .sign{fill:#12161d}.note{fill:#e8b15c}
 .s0{stroke:#6db3f8}.s1{stroke:#f0976a}.s2{stroke:#6fcf97}.s3{stroke:#c29bff}.s4{stroke:#f47ba8}.s5{stroke:#a9b1be}
-.bar.s0,.word.s0{fill:#6db3f8}.bar.s1,.word.s1{fill:#f0976a}.bar.s2,.word.s2{fill:#6fcf97}.bar.s3,.word.s3{fill:#c29bff}
-.bar.s4,.word.s4{fill:#f47ba8}.bar.s5,.word.s5{fill:#a9b1be}}
+.column.s0,.heat.s0,.word.s0{fill:#6db3f8}.column.s1,.heat.s1,.word.s1{fill:#f0976a}.column.s2,.heat.s2,.word.s2{fill:#6fcf97}.column.s3,.heat.s3,.word.s3{fill:#c29bff}
+.column.s4,.heat.s4,.word.s4{fill:#f47ba8}.column.s5,.heat.s5,.word.s5{fill:#a9b1be}}
 """
 DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 2", "1 4")
 COLOURS = 6
@@ -145,9 +145,9 @@ def _axis(values: Iterable[float], start: float, end: float, log: bool) -> Axis:
 def number(value: float) -> str:
     """Short, as on an axis: 12k, 0.5."""
     if value >= 1e6:
-        return f"{value / 1e6:g}M"
+        return f"{value / 1e6:.3g}M"
     if value >= 1e4:
-        return f"{value / 1e3:g}k"
+        return f"{value / 1e3:.3g}k"
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
@@ -197,6 +197,7 @@ def lines(
     x_words: Callable[[float], str] = number,
     x_ticks: Sequence[float] | None = None,
     marks: bool = True,
+    words: Words = str,
 ) -> str:
     """``x_ticks`` are where something was measured."""
     places = [place for line in found for place in line.places]
@@ -211,16 +212,17 @@ def lines(
     last = -math.inf
     for tick in x_ticks or x.ticks():
         at = x.at(tick)
-        words = x_words(tick)
-        if at - last > 12 + 6.5 * len(words):
+        label = x_words(tick)
+        if at - last > 12 + 6.5 * len(label):
             picture.add(f'<path class="grid" d="M{at:.1f} {TOP}V{HEIGHT - BOTTOM}"/>')
-            picture.text(at, HEIGHT - BOTTOM + 16, words, ' text-anchor="middle"')
+            picture.text(at, HEIGHT - BOTTOM + 16, label, ' text-anchor="middle"')
             last = at
-    picture.text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, x_title, ' text-anchor="middle"')
+    picture.text(LEFT, HEIGHT - 8, x_title)
     for line in found:
         if line.places:
             _line(picture, line, x, y, marks)
     _legend(picture, [(line, y.at(line.places[-1].y)) for line in found if line.places])
+    _footnotes(picture, found, words)
     return picture.end()
 
 
@@ -247,7 +249,7 @@ def _line(picture: _Picture, line: Line, x: Axis, y: Axis, marks: bool) -> None:
             picture.add(f'<path class="range {colour}" d="M{at:.1f} {y.at(one.low):.1f}V{y.at(one.high):.1f}"/>')
         picture.add(_mark(at, y.at(one.y), line.number))
         if one.note:
-            picture.text(at, y.at(one.y) - 10, one.note, ' class="note" text-anchor="middle"')
+            picture.text(at + 7, y.at(one.y) - 5, one.note, ' class="note"')
 
 
 def _legend(picture: _Picture, ends: Sequence[tuple[Line, float]]) -> None:
@@ -260,7 +262,7 @@ def _legend(picture: _Picture, ends: Sequence[tuple[Line, float]]) -> None:
         picture.text(left + 10, at + 4, line.word, f' class="word s{line.number % COLOURS}"')
 
 
-def bars(title: str, unit: str, found: Sequence[Line]) -> str:
+def bars(title: str, unit: str, found: Sequence[Line], words: Words = str) -> str:
     """One a variant: its median, and the range of its rounds."""
     picture = _Picture(title, ", ".join(line.word for line in found))
     found = [line for line in found if line.places]
@@ -281,7 +283,7 @@ def bars(title: str, unit: str, found: Sequence[Line]) -> str:
         colour = f"s{line.number % COLOURS}"
         wide, high = max(0.0, x.at(one.y) - left), each * 0.6
         picture.add(
-            f'<rect class="bar {colour}" x="{left}" y="{middle - high / 2:.1f}" '
+            f'<rect class="column {colour}" x="{left}" y="{middle - high / 2:.1f}" '
             f'width="{wide:.1f}" height="{high:.1f}"/>'
         )
         if one.low is not None and one.high is not None and one.high > one.low:
@@ -291,18 +293,27 @@ def bars(title: str, unit: str, found: Sequence[Line]) -> str:
         end = max(x.at(one.y), x.at(one.high or 0.0)) + 10
         picture.text(end, middle + 4, f"{number(one.y)}{f' {unit}' if unit else ''} {one.note}".rstrip())
     picture.add(f'<path class="axis" d="M{left} {TOP}V{HEIGHT - BOTTOM}"/>')
+    _footnotes(picture, found, words)
     return picture.end()
 
 
 # Of results
 
 
-def _note(point: Point, words: Words) -> str:
-    if not point.sustained:
-        return words(_("not sustained"))
-    if point.generator_limited:
-        return words(_("the generator was the limit"))
-    return words(_("others disturbed it")) if point.spoiled else ""
+NOTES = {"*": _("not sustained"), "†": _("the generator was the limit"), "‡": _("others disturbed it")}
+"""Signs at points, and what they say: under the plot."""
+
+
+def _note(point: Point) -> str:
+    said = (not point.sustained, point.generator_limited is not None, point.spoiled > 0)
+    return "".join(sign for sign, holds in zip(NOTES, said, strict=True) if holds)
+
+
+def _footnotes(picture: _Picture, found: Iterable[Line], words: Words) -> None:
+    used = "".join(place.note for line in found for place in line.places)
+    text = ", ".join(f"{sign} {words(note)}" for sign, note in NOTES.items() if sign in used)
+    if text:
+        picture.text(WIDTH - 4, HEIGHT - 8, text, ' class="note" text-anchor="end"')
 
 
 def by_factor(result: Result, figure: str, words: Words = str) -> str:
@@ -316,14 +327,12 @@ def by_factor(result: Result, figure: str, words: Words = str) -> str:
             if point.variant == label and value is not None:
                 low, high = _range(result.trials, label, point.factor, figure)
                 scale = about.scale
-                line.places.append(
-                    Place(point.factor or 0.0, value * scale, low * scale, high * scale, _note(point, words))
-                )
+                line.places.append(Place(point.factor or 0.0, value * scale, low * scale, high * scale, _note(point)))
         found.append(line)
     title = words(about.title)
     factor = experiment.factor
     if factor is None:
-        return bars(title, about.unit, found)
+        return bars(title, about.unit, found, words)
     values = sorted(value for value in experiment.values if value is not None)
     for line in found:
         line.places.sort(key=lambda place: place.x)
@@ -336,6 +345,7 @@ def by_factor(result: Result, figure: str, words: Words = str) -> str:
         log_x=values[0] > 0 and values[-1] / values[0] >= 8,
         log_y=bool(ys) and max(ys) / min(ys) >= 20,
         x_ticks=values,
+        words=words,
     )
 
 
@@ -414,6 +424,46 @@ def over_time(result: Result, value: float | None, words: Words = str) -> str:
         log_y=True,
         marks=False,
     )
+
+
+def heat_map(result: Result, value: float | None, words: Words = str) -> str:
+    """Where the latencies were in each tenth of a second, of the last round: darker is more. A strip a variant."""
+    title = words(_("Latency over time"))
+    picture = _Picture(title, ", ".join(result.experiment.labels))
+    strips = []
+    for which, label in enumerate(result.experiment.labels):
+        if (trials := good(result.trials, label, value)) and any(trials[-1].heat):
+            strips.append((which, label, trials[-1].heat))
+    rows = [row for _which, _label, heat in strips for tenth in heat for row in tenth]
+    if not rows:
+        picture.text(LEFT, HEIGHT / 2, "-")
+        return picture.end()
+    low, high = min(rows), max(rows) + 1
+    tall = (HEIGHT - TOP - BOTTOM) / len(strips)
+    cell = (tall - 8) / (high - low)
+    for number_of, (which, label, heat) in enumerate(strips):
+        bottom = TOP + tall * (number_of + 1) - 4
+        wide = (WIDTH - LEFT - RIGHT) / max(1, len(heat))
+        most = max(count for tenth in heat for count in tenth.values())
+        for at, tenth in enumerate(heat):
+            for row, count in tenth.items():
+                shade = 0.08 + 0.92 * math.sqrt(count / most)
+                picture.add(
+                    f'<rect class="heat s{which % COLOURS}" x="{LEFT + at * wide:.1f}" '
+                    f'y="{bottom - (row - low + 1) * cell:.1f}" width="{wide:.1f}" height="{cell:.1f}" '
+                    f'fill-opacity="{shade:.2f}"/>'
+                )
+        for row in (low, high):
+            ms = lowest(row * HALF) * UNIT * 1000
+            at_y = bottom - (row - low) * cell + 4
+            picture.text(LEFT - 8, at_y, f"{number(ms)} ms", ' text-anchor="end"')
+        picture.text(WIDTH - RIGHT + 12, bottom - tall / 2 + 8, label, f' class="word s{which % COLOURS}"')
+    picture.add(f'<path class="axis" d="M{LEFT} {HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>')
+    longest = max(len(heat) for _which, _label, heat in strips) / 10
+    picture.text(LEFT, HEIGHT - BOTTOM + 16, "0")
+    picture.text(WIDTH - RIGHT, HEIGHT - BOTTOM + 16, f"{longest:g}", ' text-anchor="end"')
+    picture.text(LEFT, HEIGHT - 8, words(_("seconds")))
+    return picture.end()
 
 
 def figures(experiment: Experiment, first: Sequence[str] = ()) -> list[str]:

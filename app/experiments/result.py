@@ -80,6 +80,10 @@ class Trial(BaseModel):
     series: Annotated[
         list[tuple[int, float]], Field(description="By tenth of a second: messages, and the worst latency in seconds.")
     ]
+    heat: Annotated[
+        list[dict[int, int]],
+        Field(description="By tenth of a second: messages by half octave of latency."),
+    ] = []
 
 
 class Point(BaseModel):

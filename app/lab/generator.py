@@ -97,6 +97,8 @@ class Generator:
         self._stopping = False
         self._messages = 0
         self._tenths: list[tuple[int, float]] = []
+        self._heat: list[dict[int, int]] = []
+        self._coarse = self.latency.coarse()
         self._tenth_began, self._tenth_count, self._tenth_worst = 0.0, 0, 0.0
 
     # The whole
@@ -179,6 +181,7 @@ class Generator:
             limited=self._limited(cpu),
             by_client=[client.messages for client in self._clients],
             series=self._tenths,
+            heat=self._heat,
         )
 
     def _limited(self, cpu: float) -> str | None:
@@ -216,6 +219,15 @@ class Generator:
     def _note_tenth(self, now: float) -> None:
         if self._counts and now - self._tenth_began >= TENTH:
             self._tenths.append((self._tenth_count, self._tenth_worst))
+            coarse = self.latency.coarse()
+            self._heat.append(
+                {
+                    place: now - was
+                    for place, (now, was) in enumerate(zip(coarse, self._coarse, strict=True))
+                    if now > was
+                }
+            )
+            self._coarse = coarse
             self._tenth_began, self._tenth_count, self._tenth_worst = now, 0, 0.0
 
     def _stop(self) -> None:

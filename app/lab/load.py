@@ -58,4 +58,7 @@ class Done(BaseModel):
     switches: Annotated[int | None, Field(description="Of context, of the server's threads.")]
     limited: Annotated[str | None, Field(description="Why the generator, and not the server, was the limit.")]
     by_client: Annotated[list[int], Field(description="Messages of each client.")]
+    heat: Annotated[
+        list[dict[int, int]], Field(description="By tenth of a second: messages by half octave of latency.")
+    ]
     series: Annotated[list[tuple[int, float]], Field(description="By tenth of a second: messages, the worst latency.")]

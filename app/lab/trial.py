@@ -175,4 +175,5 @@ def _trial(experiment: Experiment, planned: Planned, load: Load, done: Done) -> 
         by_client={"least": ordered[0], "median": median(ordered), "most": ordered[-1]},
         histogram=done.latency,
         series=done.series,
+        heat=done.heat,
     )

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from app.api.problems import responses
-from app.errors import ForeignOrigin, Invalid, LabBusy, ReadOnly, TargetNotAllowed, Unknown
+from app.errors import BodyTooLarge, ForeignOrigin, Invalid, LabBusy, NotKept, ReadOnly, TargetNotAllowed, Unknown
 from app.experiments.built_in import BUILT_IN, EXPERIMENTS
 from app.experiments.experiment import Experiment, completed
 from app.experiments.run import ExperimentShape
@@ -76,7 +76,7 @@ async def list_experiments(request: Request, limit: Limit = 100, after: After = 
 @router.post(
     "/experiments",
     status_code=202,
-    responses=responses(Invalid, LabBusy, TargetNotAllowed, ReadOnly, ForeignOrigin),
+    responses=responses(Invalid, LabBusy, TargetNotAllowed, ReadOnly, ForeignOrigin, BodyTooLarge, NotKept),
 )
 async def begin_experiment(request: Request, experiment: Experiment) -> ExperimentShape:
     """Measure. A built-in one's name is enough, also as a mere string; fields beside it replace its own."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -59,11 +60,12 @@ async def begin(request: Request) -> Response:
 async def show_experiment(request: Request, id: str, guess: str = "", beside: str = "") -> Response:
     lab = laboratory(request)
     run = lab.run(id)
-    result = run.result()
+    result = await asyncio.to_thread(run.result)  # to read a large one, and to draw, takes a while
     others = [
         one for one in lab.runs() if one.id != id and one.over and one.experiment.labels == result.experiment.labels
     ]
-    other = lab.run(beside).result() if beside else None
+    other = await asyncio.to_thread(lab.run(beside).result) if beside else None
+    found = await asyncio.to_thread(values, result, Reader.of(request).words)
     more = {
         "shape": ExperimentShape.of(run),
         "guess": int(guess) if guess.isdecimal() and len(guess) < 3 else None,
@@ -71,7 +73,7 @@ async def show_experiment(request: Request, id: str, guess: str = "", beside: st
         "beside": other,
         "compared": compared(result, other) if other else [],
     }
-    return await page(request, "result.html", values(result, Reader.of(request).words) | more)
+    return await page(request, "result.html", found | more)
 
 
 @router.post("/ui/lab/experiments/{id}/end")

@@ -14,6 +14,7 @@ from app.web.words import Words
 OF_LATENCY: dict[str, Callable[[Result, float | None, plots.Words], str]] = {
     "percentiles": plots.by_percentile,
     "distribution": plots.by_share,
+    "heat": plots.heat_map,
     "time": plots.over_time,
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Literal, get_args
 
 from fastapi import APIRouter, Query, Request
@@ -37,7 +38,7 @@ async def get_result(
     ] = None,
 ) -> Response:
     """What came out of an experiment; of one that is being measured, so far."""
-    result = laboratory(request).run(id).result()
+    result = await asyncio.to_thread(laboratory(request).run(id).result)  # to read a large one takes a while
     if format == "json":
         return Response(result.model_dump_json(by_alias=True), media_type="application/json")
     if format == "csv":
