@@ -15,14 +15,14 @@ from app.experiments.histogram import HALF, UNIT, Histogram, lowest
 from app.experiments.result import Point, Result, Trial
 from app.experiments.statistics import good, histogram_of
 
-WIDTH, HEIGHT = 680, 340
-LEFT, RIGHT, TOP, BOTTOM = 72, 150, 34, 46
+WIDTH, HEIGHT = 620, 340
+LEFT, RIGHT, TOP, BOTTOM = 78, 140, 34, 50
 MOST_POINTS = 200
 TINY = 1e-9
 """As good as nothing, in every unit here."""
 
 STYLE = """
-text{font:12px system-ui,sans-serif;fill:#3d4450}.title{font-weight:600;fill:#14181f}
+text{font:14px system-ui,sans-serif;fill:#3d4450}.title{font-weight:600;fill:#14181f}
 .axis,.grid{stroke:#d5d9e0;fill:none}
 .axis{stroke:#8a93a3}.line{fill:none;stroke-width:1.8}.sign{stroke-width:1.4;fill:#fff}.range{stroke-width:1.4;fill:none}
 .column{fill-opacity:.25;stroke-width:0}.note{fill:#9a5b00}.guide{stroke:#8a93a3;stroke-dasharray:2 4;fill:none}
@@ -213,9 +213,9 @@ def lines(
     for tick in x_ticks or x.ticks():
         at = x.at(tick)
         label = x_words(tick)
-        if at - last > 12 + 6.5 * len(label):
+        if at - last > 14 + 7.5 * len(label):
             picture.add(f'<path class="grid" d="M{at:.1f} {TOP}V{HEIGHT - BOTTOM}"/>')
-            picture.text(at, HEIGHT - BOTTOM + 16, label, ' text-anchor="middle"')
+            picture.text(at, HEIGHT - BOTTOM + 18, label, ' text-anchor="middle"')
             last = at
     picture.text(LEFT, HEIGHT - 8, x_title)
     for line in found:
@@ -256,7 +256,7 @@ def _legend(picture: _Picture, ends: Sequence[tuple[Line, float]]) -> None:
     """The words at the lines' ends, none over another."""
     at = TOP - 6.0
     for line, y in sorted(ends, key=lambda one: one[1]):
-        at = max(at + 16, y)
+        at = max(at + 18, y)
         left = WIDTH - RIGHT + 12
         picture.add(_mark(left, at, line.number, 3.6))
         picture.text(left + 10, at + 4, line.word, f' class="word s{line.number % COLOURS}"')
@@ -269,12 +269,12 @@ def bars(title: str, unit: str, found: Sequence[Line], words: Words = str) -> st
     if not found:
         picture.text(LEFT, HEIGHT / 2, "-")
         return picture.end()
-    left = LEFT + 90
+    left = LEFT + 80
     x = _axis([v for line in found for v in (line.places[0].y, line.places[0].high or 0.0)], left, WIDTH - 100, False)
     for tick in x.ticks():
         picture.add(f'<path class="grid" d="M{x.at(tick):.1f} {TOP}V{HEIGHT - BOTTOM}"/>')
         picture.text(
-            x.at(tick), HEIGHT - BOTTOM + 16, f"{number(tick)}{f' {unit}' if unit else ''}", ' text-anchor="middle"'
+            x.at(tick), HEIGHT - BOTTOM + 18, f"{number(tick)}{f' {unit}' if unit else ''}", ' text-anchor="middle"'
         )
     each = min(44.0, (HEIGHT - TOP - BOTTOM) / len(found))
     for place, line in enumerate(found):
@@ -460,8 +460,8 @@ def heat_map(result: Result, value: float | None, words: Words = str) -> str:
         picture.text(WIDTH - RIGHT + 12, bottom - tall / 2 + 8, label, f' class="word s{which % COLOURS}"')
     picture.add(f'<path class="axis" d="M{LEFT} {HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>')
     longest = max(len(heat) for _which, _label, heat in strips) / 10
-    picture.text(LEFT, HEIGHT - BOTTOM + 16, "0")
-    picture.text(WIDTH - RIGHT, HEIGHT - BOTTOM + 16, f"{longest:g}", ' text-anchor="end"')
+    picture.text(LEFT, HEIGHT - BOTTOM + 18, "0")
+    picture.text(WIDTH - RIGHT, HEIGHT - BOTTOM + 18, f"{longest:g}", ' text-anchor="end"')
     picture.text(LEFT, HEIGHT - 8, words(_("seconds")))
     return picture.end()
 
