@@ -39,9 +39,11 @@ IN_SCRIPTS = re.compile(r'\b_\(\s*"((?:[^"\\]|\\.)*)"|\bn_\(\s*"((?:[^"\\]|\\.)*
 SPEAKERS = {kind.__name__ for kind in refusals().values()} | {
     "note",
     "_note",
+    "_said",
     "noted",
     "_move",
     "Holder",
+    "Impossible",
     "ValueError",
     "Verdict",
 }

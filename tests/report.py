@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 import echodeck
-from app.experiments import plots
+from app.experiments import drawing, plots
 from app.experiments.built_in import BUILT_IN
 from app.experiments.result import Result
 
@@ -58,7 +58,7 @@ def main() -> None:
         for name in SHOWN:
             results[name] = measured(deck, name, Progress(console=Console(stderr=True)))
     for name, result in results.items():
-        svg = plots.standalone(plots.by_factor(result, SHOWN[name]))
+        svg = drawing.standalone(plots.by_factor(result, SHOWN[name]))
         (ROOT / f"report-{name}.svg").write_text(svg, encoding="utf-8")
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app.experiments import plots, statistics
+from app.experiments import drawing, plots, statistics
 from app.experiments.built_in import BUILT_IN, EXPERIMENTS
 from app.experiments.compare import compared
 from app.experiments.experiment import MOST_SECONDS, Experiment, Impossible, completed, plan
@@ -208,6 +208,8 @@ def test_spoiled_trials_are_left_out_of_verdicts_and_named() -> None:
             trial("threads", number, 1000),
         ]
     assert {one.says for one in statistics.verdicts(TWO, trials)} == {"can't tell"}
+    every_one = [one.model_copy(update={"spoiled": True}) for one in trials]
+    assert {(one.says, one.ratio) for one in statistics.verdicts(TWO, every_one)} == {("can't tell", None)}
     noise = statistics.noise(trials, 2)
     assert (noise.spoiled, noise.neighbours[0].name, noise.others) == (1, "burner", 0.9)
     assert "burner" in noise.notes[0]
@@ -352,7 +354,7 @@ def test_each_plot_is_a_picture_with_the_words_of_all(factor: list[float] | None
     drawn = [plots.by_factor(result, name) for name in plots.FIGURES]
     drawn += [draw(result, value) for draw in (plots.by_percentile, plots.by_share, plots.over_time, plots.heat_map)]
     for svg in drawn:
-        root = ElementTree.fromstring(plots.standalone(svg))
+        root = ElementTree.fromstring(drawing.standalone(svg))
         assert root.tag.endswith("svg")
         texts = ["".join(one.itertext()) for one in root.iter() if one.tag.endswith("text")]
         assert {"asyncio", "threads"} <= set(texts) or "-" in texts  # where nothing was measured
@@ -370,9 +372,9 @@ def test_names_are_text_in_a_picture() -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.floats(0, 1e12), min_size=1, max_size=5, unique=True), st.booleans(), st.booleans())
 def test_every_figure_finds_its_place(values: list[float], log_x: bool, log_y: bool) -> None:
-    places = [plots.Place(x, y, y, y * 2) for x, y in zip(sorted(values), values, strict=True)]
-    svg = plots.lines("t", "ms", "x", [plots.Line("one", 0, places)], log_x=log_x, log_y=log_y)
+    places = [drawing.Place(x, y, y, y * 2) for x, y in zip(sorted(values), values, strict=True)]
+    svg = drawing.lines("t", "ms", "x", [drawing.Line("one", 0, places)], log_x=log_x, log_y=log_y)
     assert "nan" not in svg
     for mark in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}circle"):
-        assert 0 <= float(mark.get("cx", "-1")) <= plots.WIDTH
-        assert 0 <= float(mark.get("cy", "-1")) <= plots.HEIGHT
+        assert 0 <= float(mark.get("cx", "-1")) <= drawing.WIDTH
+        assert 0 <= float(mark.get("cy", "-1")) <= drawing.HEIGHT

@@ -7,6 +7,7 @@ import os
 import random
 import socket
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -42,6 +43,18 @@ def running() -> Iterator[Program]:
     assert "Traceback" not in output, output
 
 
+def let_in(running: Program, name: str, port: int) -> socket.socket:
+    """A client; what was for one client is started again, once it has ended."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        if states(running)[name] != "running":
+            httpx.post(f"{running.url}/servers/{name}/start")
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        except ConnectionRefusedError:  # it has closed its listener, and is about to end
+            assert time.monotonic() < deadline, f"{name} is {states(running)[name]} and takes nobody"
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_bytes_by_chance_harm_no_variant(running: Program, variant: str) -> None:
     made = make(running, variant, restart="never", max_buffer=100_000)
@@ -50,9 +63,7 @@ def test_bytes_by_chance_harm_no_variant(running: Program, variant: str) -> None
     @BY_CHANCE
     @given(PIECES, st.sampled_from(["close", "reset", "half-close"]))
     def send(pieces: list[bytes], how: str) -> None:
-        if states(running)[name] != "running":  # it was for one client
-            httpx.post(f"{running.url}/servers/{name}/start")
-        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as client, suppress(OSError):
+        with let_in(running, name, port) as client, suppress(OSError):
             for piece in pieces:
                 client.sendall(piece)
             if how == "reset":

@@ -115,26 +115,30 @@ def verdicts(experiment: Experiment, trials: Sequence[Trial]) -> list[Verdict]:
         for factor in experiment.values:
             for figure in JUDGED:
                 ratios = list(_ratios(trials, one, other, factor, figure))
-                if ratios:
+                measured = {trial.variant for trial in trials if trial.factor == factor and getattr(trial, figure)}
+                if {one, other} <= measured:
                     found.append(_verdict(figure, factor, (one, other), ratios))
     return found
 
 
 def _verdict(figure: str, factor: float | None, between: tuple[str, str], ratios: Sequence[float]) -> Verdict:
-    ratio, low, high = median(ratios), min(ratios), max(ratios)
     made = Verdict(
         figure=figure,
         factor=factor,
         better=None,
         than=None,
         between=between,
-        ratio=round(ratio, 4),
-        low=round(low, 4),
-        high=round(high, 4),
+        ratio=None,
+        low=None,
+        high=None,
         rounds=len(ratios),
         sure=False,
         says="can't tell",
     )
+    if not ratios:  # all rounds were spoiled
+        return made
+    ratio, low, high = median(ratios), min(ratios), max(ratios)
+    made = made.model_copy(update={"ratio": round(ratio, 4), "low": round(low, 4), "high": round(high, 4)})
     if len(ratios) < ROUNDS:
         return made
     if low <= 1 <= high or abs(ratio - 1) < DIFFERS:
@@ -142,6 +146,11 @@ def _verdict(figure: str, factor: float | None, between: tuple[str, str], ratios
     first = (ratio > 1) == (figure in MORE_IS_BETTER)
     better, than = between if first else between[::-1]
     return made.model_copy(update={"better": better, "than": than, "sure": True, "says": "better"})
+
+
+def _said(sentence: str) -> str:
+    """Marks what the page translates."""
+    return sentence
 
 
 def noise(trials: Sequence[Trial], repeated: int) -> Noise:
@@ -160,25 +169,31 @@ def noise(trials: Sequence[Trial], repeated: int) -> Noise:
     if spoiled:
         names = ", ".join(f"{one.name} ({one.share:.0%} of a processor)" for one in neighbours) or "others"
         notes.append(
-            f"{len(spoiled)} of {len(trials)} trials were spoiled by what else used the processors, though repeated: "
-            f"{names}. Verdicts leave them out."
+            _said(
+                f"{len(spoiled)} of {len(trials)} trials were spoiled by what else used the processors, though "
+                f"repeated: {names}. Verdicts leave them out."
+            )
         )
     elif repeated:
-        notes.append(f"Repeated, because others used the processors meanwhile: {repeated} of {len(trials)} trials.")
+        notes.append(
+            _said(f"Repeated, because others used the processors meanwhile: {repeated} of {len(trials)} trials.")
+        )
     limited = [one for one in trials if one.generator_limited]
     if limited:
         notes.append(
-            f"In {len(limited)} of {len(trials)} trials the generator was the limit ({limited[0].generator_limited}): "
-            "the server can do more than is shown."
+            _said(
+                f"In {len(limited)} of {len(trials)} trials the generator was the limit "
+                f"({limited[0].generator_limited}): the server can do more than is shown."
+            )
         )
     if any(one.sustained is False for one in trials):
-        notes.append("Where the offered rate was not reached, the point is marked as not sustained.")
+        notes.append(_said("Where the offered rate was not reached, the point is marked as not sustained."))
     if failed := sum(sum(one.errors.values()) for one in trials):
         kinds: Counter[str] = Counter()
         for trial in trials:
             kinds.update(trial.errors)
         notes.append(
-            f"{failed:,} errors of clients: {', '.join(f'{kind} ({n:,})' for kind, n in kinds.most_common(3))}."
+            _said(f"{failed:,} errors of clients: {', '.join(f'{kind} ({n:,})' for kind, n in kinds.most_common(3))}.")
         )
     others = [one.others for one in trials if one.others is not None]
     return Noise(

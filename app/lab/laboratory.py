@@ -139,7 +139,8 @@ class Laboratory:
             experiment.check(self._supervisor.variants)
             self._check_descriptors(experiment)
         except Impossible as reason:
-            raise Invalid(f"{reason.field}: {reason}", field=reason.field) from None
+            errors = [{"field": reason.field, "message": str(reason)}]
+            raise Invalid(f"{reason.field}: {reason}", field=reason.field, errors=errors) from None
         where = experiment.compare_with
         if where is not None and not self._targets and not is_near(f"http://{where}"):
             raise TargetNotAllowed(

@@ -89,7 +89,9 @@ class Here:
 
     async def start(self, spec: Mapping[str, Any]) -> tuple[str, str, int]:
         name = f"lab-{secrets.token_hex(3)}"
-        server = await self._supervisor.create(ServerSpec(**{**spec, "name": name}))
+        server = await self._supervisor.create(
+            ServerSpec(**{**spec, "name": name, "on": self._supervisor.node or None})
+        )
         return name, server.host, server.spec.port
 
     async def stop(self, name: str) -> None:

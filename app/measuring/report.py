@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from app.experiments import plots
+from app.experiments import drawing, plots
 from app.experiments.built_in import BUILT_IN, BuiltIn
 from app.experiments.result import Result
 from app.pages.page import environment
 from app.web.words import Words
 
-OF_LATENCY: dict[str, Callable[[Result, float | None, plots.Words], str]] = {
+OF_LATENCY: dict[str, Callable[[Result, float | None, drawing.Words], str]] = {
     "percentiles": plots.by_percentile,
     "distribution": plots.by_share,
     "heat": plots.heat_map,
@@ -25,7 +25,7 @@ def plots_of(result: Result) -> list[str]:
     return [*plots.figures(result.experiment, built_in.figures if built_in else ()), *OF_LATENCY]
 
 
-def plot(result: Result, which: str, words: plots.Words, value: float | None = None) -> str:
+def plot(result: Result, which: str, words: drawing.Words, value: float | None = None) -> str:
     """As SVG. Those of latency are of one value of the factor, by default the last."""
     if which in OF_LATENCY:
         return OF_LATENCY[which](result, value if value is not None else result.experiment.values[-1], words)
@@ -49,5 +49,5 @@ def values(result: Result, words: Words) -> dict[str, Any]:
 
 def as_html(result: Result, words: Words) -> str:
     return environment.get_template("report.html").render(
-        values(result, words) | {"words": words, "style": plots.STYLE}
+        values(result, words) | {"words": words, "style": drawing.STYLE}
     )

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 
 from app.api.problems import responses
 from app.errors import Invalid, Unknown
-from app.experiments import plots
+from app.experiments import drawing
 from app.experiments.result import Result, as_csv
 from app.measuring.experiments import laboratory
 from app.measuring.report import as_html, plot, plots_of
@@ -46,13 +46,13 @@ async def get_result(
     elif format == "html":
         text = as_html(result, Reader.of(request).words)
     else:
-        text = plots.standalone(_plot(result, which, Reader.of(request).words.gettext))
+        text = drawing.standalone(_plot(result, which, Reader.of(request).words.gettext))
     suffix = f"-{which}" if format == "svg" and which else ""
     headers = {"content-disposition": f'attachment; filename="echodeck-{result.id}{suffix}.{format}"'}
     return Response(text, media_type=MEDIA_TYPES[format], headers=headers)
 
 
-def _plot(result: Result, which: str | None, words: plots.Words) -> str:
+def _plot(result: Result, which: str | None, words: drawing.Words) -> str:
     known = plots_of(result)
     if which is not None and which not in known:
         raise Invalid(f"plot: there is no plot {which!r}; there are {', '.join(known)}.", field="plot")
