@@ -312,6 +312,13 @@ def test_a_run_that_was_kept_while_measured_is_cut() -> None:
         Run.unpacked("1", 1, b"nonsense")
 
 
+def test_a_run_that_ends_before_its_first_trial_is_kept_as_ended() -> None:
+    run = run_of(TWO, [])
+    run.pack()
+    run.state, run.reason = "cancelled", "it was cancelled"
+    assert Run.unpacked("1", 1, run.pack()).state == run.result().state == "cancelled"
+
+
 def test_csv_has_a_line_a_trial() -> None:
     lines = as_csv([trial(errors={"ECONNRESET": 2}), trial("threads", p99_us=None)]).splitlines()
     assert len(lines) == 3

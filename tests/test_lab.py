@@ -230,12 +230,31 @@ def test_it_can_be_cancelled_and_forgotten(lab: httpx.Client, deck: Program) -> 
     assert lab.delete(path).status_code == 204
     now = lab.get(path).json()
     assert (now["state"], now["reason"]) == ("cancelled", "it was cancelled")
+    assert now["progress"]["seconds_left"] == 0
     assert len(lab.get(f"/results/{begun['id']}").json()["trials"]) == now["progress"]["trial"] >= 1
     assert children(deck.process.pid) == set()
     assert lab.delete(path).status_code == 204
     assert refusal(lab.get(path)) == (404, "unknown", None)
     assert refusal(lab.get(f"/results/{begun['id']}")) == (404, "unknown", None)
     assert refusal(lab.delete(path)) == (404, "unknown", None)
+
+
+def test_two_who_cancel_at_once_leave_nothing_running(lab: httpx.Client, deck: Program) -> None:
+    begun = lab.post("/experiments", json={**SHORT, "variants": ["asyncio"], "rounds": 100}).json()
+    path = f"/lab/experiments/{begun['id']}"
+    eventually(lambda: len(children(deck.process.pid)) >= 2, "it is measured")
+    answers: list[int] = []
+    both = [
+        threading.Thread(target=lambda: answers.append(httpx.delete(deck.url + path, timeout=20).status_code))
+        for _ in range(2)
+    ]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    assert answers == [204, 204]
+    assert children(deck.process.pid) == set()
+    assert lab.get(f"/experiments/{begun['id']}").json()["state"] == "cancelled"
 
 
 def test_a_generator_or_an_app_that_is_killed_fails_it(lab: httpx.Client, deck: Program) -> None:

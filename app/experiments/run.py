@@ -38,7 +38,10 @@ class Run:
 
     began: float = 0.0
     packed: bytes = b""
-    """The result as it was last kept; of one that is over, there is nothing else."""
+    """The result as it was last kept."""
+
+    rests: bool = False
+    """There is nothing else of it: it is over, and was kept since."""
 
     def __post_init__(self) -> None:
         self.of = len(plan(self.experiment))
@@ -53,6 +56,7 @@ class Run:
         result = _unpack(packed)
         run = cls(id, number, result.experiment, result.machine, result.started, result.state, result.reason)
         run.ended, run.done, run.repeated, run.packed = result.ended, len(result.trials), result.noise.repeated, packed
+        run.rests = run.over
         return run
 
     @property
@@ -80,15 +84,16 @@ class Run:
         self.pack()
 
     def pack(self) -> bytes:
+        """Keep the result as it is now."""
         packed = zlib.compress(self.result().model_dump_json(by_alias=True).encode(), LEVEL)
         self.packed = packed
         if self.over:
-            self.trials = []
+            self.trials, self.rests = [], True
         return packed
 
     def result(self) -> Result:
         """With what there is so far."""
-        if self.over and not self.trials and self.packed:
+        if self.rests:
             return _unpack(self.packed)
         trials = list(self.trials)
         points = statistics.points(self.experiment, trials)

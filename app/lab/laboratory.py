@@ -103,7 +103,7 @@ class Laboratory:
         facts = machine.facts(self._loop, self._version)
         run = Run(self._id(self._last), self._last, experiment, facts, self._clock.wall())
         self._runs[run.id] = run
-        self._save(run)
+        self._store.put(put_result(KeptResult(run.number, run.pack())))
         self._task = asyncio.create_task(self._measure(run), name=f"lab: experiment {run.id}")
         self._trim()
         await self._store.flush()
@@ -128,11 +128,15 @@ class Laboratory:
             await self._break_off(run, "cut", CUT)
 
     async def _break_off(self, run: Run, state: State, reason: str) -> None:
+        """Once: who cancels what is being cleaned up would leave something running."""
         assert self._task
-        run.reason = reason
-        self._ends_as = state
-        self._task.cancel()
+        if run.reason is None:
+            run.reason = reason
+            self._ends_as = state
+            self._task.cancel()
         await asyncio.wait({self._task})
+        if not run.over:  # it had not even begun
+            await self._finish(run, state)
 
     def _check(self, experiment: Experiment) -> None:
         try:
@@ -171,7 +175,7 @@ class Laboratory:
                     run.add(await self._trial(run, planned, house))
                     if time.monotonic() - saved > SAVE_EVERY:
                         saved = time.monotonic()
-                        self._save(run)
+                        await self._save(run)
             state: State = "done"
         except asyncio.CancelledError:
             state = self._ends_as
@@ -180,9 +184,12 @@ class Laboratory:
         except Exception as error:
             log.exception("experiment %s failed", run.id)
             state, run.reason = "failed", f"{type(error).__name__}; the app's log says more"
+        await self._finish(run, state)
+
+    async def _finish(self, run: Run, state: State) -> None:
         run.state, run.ended = state, self._clock.wall()
         run.version += 1
-        self._save(run)
+        await self._save(run)
 
     @asynccontextmanager
     async def _house(self, experiment: Experiment) -> AsyncIterator[House | None]:
@@ -237,8 +244,10 @@ class Laboratory:
     def _id(self, number: int) -> str:
         return self._supervisor.chronicle.id(number)
 
-    def _save(self, run: Run) -> None:
-        self._store.put(put_result(KeptResult(run.number, run.pack())))
+    async def _save(self, run: Run) -> None:
+        packed = await asyncio.to_thread(run.pack)  # of many trials that takes a while
+        if run.id in self._runs:
+            self._store.put(put_result(KeptResult(run.number, packed)))
 
     def _trim(self) -> None:
         over = [run for run in self.runs() if run.over]
