@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-WIDTH, HEIGHT = 620, 340
-LEFT, RIGHT, TOP, BOTTOM = 78, 140, 34, 50
+WIDTH, HEIGHT = 620, 358
+LEFT, RIGHT, TOP, BOTTOM = 78, 140, 34, 68
 MOST_POINTS = 200
 TINY = 1e-9
 """As good as nothing, in every unit here."""
@@ -182,7 +182,7 @@ def lines(
             picture.add(f'<path class="grid" d="M{at:.1f} {TOP}V{HEIGHT - BOTTOM}"/>')
             picture.text(at, HEIGHT - BOTTOM + 18, label, ' text-anchor="middle"')
             last = at
-    picture.text(LEFT, HEIGHT - 8, x_title)
+    picture.text(LEFT, HEIGHT - 28, x_title)
     for line in found:
         if line.places:
             _line(picture, line, x, y, marks)
@@ -299,7 +299,7 @@ def strips(title: str, found: Sequence[Strip], row_words: Callable[[int], str], 
     picture.add(f'<path class="axis" d="M{LEFT} {HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>')
     picture.text(LEFT, HEIGHT - BOTTOM + 18, "0")
     picture.text(WIDTH - RIGHT, HEIGHT - BOTTOM + 18, f"{longest * step:g}", ' text-anchor="end"')
-    picture.text(LEFT, HEIGHT - 8, x_title)
+    picture.text(LEFT, HEIGHT - 28, x_title)
     return picture.end()
 
 
@@ -314,7 +314,7 @@ def _footnotes(picture: Picture, found: Iterable[Line], words: Words) -> None:
     used = "".join(place.note for line in found for place in line.places)
     text = ", ".join(f"{sign} {words(note)}" for sign, note in NOTES.items() if sign in used)
     if text:
-        picture.text(WIDTH - 4, HEIGHT - 8, text, ' class="note" text-anchor="end"')
+        picture.text(LEFT, HEIGHT - 6, text, ' class="note"')
 
 
 def standalone(svg: str) -> str:

@@ -171,7 +171,7 @@ def heat_map(result: Result, value: float | None, words: Words = str) -> str:
     return strips(
         words(_("Latency over time")),
         found,
-        lambda row: f"{number(lowest(row * HALF) * UNIT * 1000)} ms",
+        lambda row: f"{lowest(row * HALF) * UNIT * 1000:.2g} ms",
         0.1,
         words(_("seconds")),
     )

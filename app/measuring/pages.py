@@ -39,7 +39,12 @@ async def show_built_in(request: Request, name: str) -> Response:
     if name not in BUILT_IN:
         raise Unknown(f"There is no built-in experiment {name!r}.", what="experiment")
     before = [run for run in laboratory(request).runs() if run.experiment.name == name]
-    more = {"name": name, "one": BUILT_IN[name], "before": [ExperimentShape.of(run) for run in before]}
+    more = {
+        "name": name,
+        "built_in": BUILT_IN,
+        "one": BUILT_IN[name],
+        "before": [ExperimentShape.of(run) for run in before],
+    }
     return await page(request, "experiment.html", more)
 
 
