@@ -14,6 +14,8 @@ _IANA = range(49152, 65536)
 UNCLAIMED = 20_000
 """From here on few programs have a port that is known as theirs."""
 
+BELOW = range(10_000, UNCLAIMED)
+
 
 @cache
 def handed_out() -> range:
@@ -34,14 +36,18 @@ def lasting(allowed: range = range(UNCLAIMED, 65536), most: int = 40) -> list[in
 
 
 def free_ports(count: int) -> list[int]:
-    """That many lasting ports which nobody has on 127.0.0.1 now.
+    """That many ports, for programs that are about to start, which nobody has on 127.0.0.1 now.
+
+    They are below those that servers with port 0 are given: these may start on any of theirs at any moment.
 
     Raises:
         OSError: there are not so many.
     """
     found: list[int] = []
     with ExitStack() as held:
-        for port in lasting(most=40 * count):
+        for port in random.sample(BELOW, min(len(BELOW), 40 * count)):
+            if port in handed_out():
+                continue
             sock = held.enter_context(socket.socket())
             with suppress(OSError):
                 sock.bind(("127.0.0.1", port))
