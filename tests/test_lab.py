@@ -7,10 +7,12 @@ import os
 import resource
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -293,6 +295,10 @@ def test_an_app_that_ends_leaves_no_generator_and_a_result_that_is_cut(
     running.signal(sig)
     running.wait()
     eventually(lambda: not any(map(is_there, started)), "nothing is left")
+    if sig is signal.SIGTERM:  # an orderly end writes it down itself
+        with closing(sqlite3.connect(tmp_path / "state")) as file:
+            ((packed,),) = file.execute("SELECT packed FROM results").fetchall()
+        assert json.loads(zlib.decompress(packed))["state"] == "cut"
     again = program(*state)
     with httpx.Client(base_url=f"{again.url}/lab", timeout=30) as http:
         now = http.get(f"/experiments/{begun['id']}").json()
