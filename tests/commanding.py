@@ -104,6 +104,7 @@ class Terminal:
     def __init__(self, process: subprocess.Popen[bytes], descriptor: int) -> None:
         self.process = process
         self.written = b""
+        self._seen = 0
         self._descriptor = descriptor
 
     @property
@@ -112,12 +113,13 @@ class Terminal:
         return re.sub(r"\x1b(\[[0-9;?]*[A-Za-z]|[=>])", "", self.written.decode(errors="replace")).replace("\r\n", "\n")
 
     def wait_for(self, words: str) -> str:
-        """Read until the words appear after what was read before; returns the new text."""
-        start = len(self.text)
+        """Read until the words appear after the words waited for last, which may be read already; returns what is new."""
+        start = self._seen
         deadline = time.monotonic() + SLOW
-        while words not in self.text[start:]:
+        while (found := self.text.find(words, start)) < 0:
             assert time.monotonic() < deadline, f"not shown: {words!r}; but {self.text[-2000:]}"
             assert self._read(), f"it ended without showing {words!r}; but {self.text[-2000:]}"
+        self._seen = found + len(words)
         return self.text[start:]
 
     def type(self, keys: bytes) -> None:
