@@ -242,6 +242,27 @@ def test_a_server_of_another_kind_that_came_meanwhile_is_not_taken_for_ours(prog
         assert [reason for _, reason in carry_out(deck, made)] == [None, None]
 
 
+class LateDeck(library.Client):
+    """A node of a fleet that does not know yet who has taken a name."""
+
+    asked = 0
+
+    def server(self, name: str) -> library.Server:
+        self.asked += 1
+        if self.asked < 3:
+            raise library.Refused(404, "unknown", f"There is no server {name!r}.", {})
+        return super().server(name)
+
+
+def test_a_name_that_is_taken_and_not_known_yet_is_waited_for(program: Start) -> None:
+    with LateDeck(program().url) as deck:
+        spec = ServerSpec(variant="asyncio", port=free_ports(1)[0], name="mine")
+        made = make([spec], [])
+        deck.create("asyncio", name="mine", port=spec.port)
+        assert [reason for _, reason in carry_out(deck, made)] == [None, None]
+        assert deck.asked == 3
+
+
 def test_a_file_that_makes_no_sense_changes_nothing(program: Start, tmp_path: Path) -> None:
     running = program()
     file = tmp_path / "f.toml"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,9 @@ from app.supervising.spec import PLACE, SETTINGS, ServerSpec
 cli = typer.Typer()
 
 STDIN = Path("-")
+
+SECONDS_TO_APPEAR = 3.0
+"""For a server whose name is taken to be known to the node that is asked."""
 
 MANY = 20
 """From this number of steps on, a progress bar is shown."""
@@ -151,11 +155,22 @@ def carry_out(deck: echodeck.Client, made: Plan) -> Iterator[tuple[Step, str | N
 
 
 def _exists_as_declared(deck: echodeck.Client, step: Step) -> bool:
-    """Whether another client has created the same server since the plan was made."""
+    """Whether another client has created the same server since the plan was made.
+
+    In a fleet a name is taken a moment before every node knows who has it.
+    """
     if step.spec is None:
         return False
-    left = plan.make([step.spec], present([deck.server(step.name)])).steps
-    return all(one.kind is not Kind.CHANGE for one in left)
+    until = time.monotonic() + SECONDS_TO_APPEAR
+    while True:
+        try:
+            left = plan.make([step.spec], present([deck.server(step.name)])).steps
+        except echodeck.Refused as refused:
+            if refused.name != "unknown" or time.monotonic() >= until:
+                return False
+            time.sleep(0.1)
+        else:
+            return all(one.kind is not Kind.CHANGE for one in left)
 
 
 def _apply_step(deck: echodeck.Client, step: Step) -> None:
