@@ -4,8 +4,9 @@ Refusal
 ├── the caller's     Unknown 404, MethodNotAllowed 405, Invalid 422, BodyTooLarge 413
 ├── not permitted    TokenRequired 401, ReadOnly, ForeignHost, ForeignOrigin, PortNotAllowed, HostNotAllowed 403,
 │                    TooManyGuesses 429
-├── the moment's     NameTaken, PortTaken, NotStopped, NotAccepted, Interrupted 409
-├── ours             ShuttingDown, TooManyStreams, OutOfDescriptors 503, NotKept 507, InternalError 500
+├── the moment's     NameTaken, PortTaken, NotStopped, NotRunning, NotAccepted, Interrupted 409
+├── ours             ShuttingDown, TooManyStreams, OutOfDescriptors, RecordersBusy, NotPlayed 503,
+│                    NotKept 507, InternalError 500
 └── the fleet's      EngineSilent, NobodyRunsIt 503, NodeLost 502, NodeSilent 504, LastNode 409
 """
 
@@ -135,6 +136,12 @@ class NotStopped(Refusal):
     status, name, title = 409, "not-stopped", "The server is not stopped"
 
 
+class NotRunning(Refusal):
+    """Nothing runs: there are no calls to see, nor to record. Start the server first."""
+
+    status, name, title = 409, "not-running", "The server does not run"
+
+
 class NotAccepted(Refusal):
     """The client waits in the kernel's accept queue; only its server's ``accept`` can take it out, or a stop."""
 
@@ -215,6 +222,19 @@ class TargetNotAllowed(Refusal):
     """The lab sends load to other machines only if the app was started with ``--lab-targets``."""
 
     status, name, title = 403, "target-not-allowed", "This may not be measured from here"
+
+
+class RecordersBusy(Refusal):
+    """As many recordings or comparisons are being made as the app makes at once; ``limit`` says how many."""
+
+    status, name, title = 503, "recorders-busy", "Too many recordings are being made"
+    passes = True
+
+
+class NotPlayed(Refusal):
+    """The script could not be played to one of the variants: the app that was started for it did not do its part."""
+
+    status, name, title = 503, "not-played", "The script could not be played"
 
 
 class InternalError(Refusal):

@@ -19,10 +19,24 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
+from servers._connection import Connection, Lens, Watcher
 from servers._contract import Options, Wire
-from servers._witness import Connection, Listener, Watcher
+from servers._selector import look_at
+from servers._witness import Listener
 
-__all__ = ["Connection", "Listener", "Options", "Serve", "Variant", "Watcher", "Wire", "discover", "survey"]
+__all__ = [
+    "Connection",
+    "Lens",
+    "Listener",
+    "Options",
+    "Serve",
+    "Variant",
+    "Watcher",
+    "Wire",
+    "discover",
+    "look_at",
+    "survey",
+]
 
 Serve = Callable[[Listener, Options], Coroutine[Any, Any, None] | None]
 

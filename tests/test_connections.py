@@ -398,7 +398,7 @@ class NoBooks:
 
 def inside(roster: Roster, address: tuple[str, int], since: float) -> Inside:
     connection = Connection()
-    connection.watcher = connection.client = connection.tap = None
+    connection.unwatched()
     connection.close()
     return roster.enter("one", connection, address, since, NoBooks())
 

@@ -20,7 +20,7 @@ from app.watching import tap as module
 from app.watching.event import Event
 from app.watching.tap import watch
 from servers import Connection, Variant
-from servers._witness import TappedConnection
+from servers._connection import ShownConnection
 from tests.conftest import VARIANTS, Start
 from tests.helpers import PATIENCE, Client, until
 from tests.test_streams import served
@@ -103,7 +103,7 @@ async def test_without_a_tap_nothing_is_in_the_way(supervisor: Supervisor, start
         client = await inside(server)
         assert type(client.connection) is Connection
         async with watching(client, supervisor), watching(client, supervisor):
-            assert type(client.connection) is TappedConnection
+            assert type(client.connection) is ShownConnection
         assert type(client.connection) is Connection
         assert client.connection.tap is None
         assert client.gone == ()

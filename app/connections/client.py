@@ -13,7 +13,7 @@ from app.kernel.traffic import NO_TRAFFIC, Traffic
 from servers import Connection
 
 LEFT = Connection()
-LEFT.watcher = LEFT.client = LEFT.tap = None
+LEFT.unwatched()
 LEFT.close()
 """In the place of the connection of a client that has left."""
 

@@ -78,9 +78,22 @@ def unread(connection: socket.socket) -> int:
     Raises:
         OSError: the socket is closed.
     """
+    return _count(connection, termios.FIONREAD)
+
+
+def unsent(connection: socket.socket) -> int:
+    """Bytes handed to the kernel that the peer has not acknowledged: SIOCOUTQ, tcp(7).
+
+    Raises:
+        OSError: the socket is closed.
+    """
+    return _count(connection, termios.TIOCOUTQ)
+
+
+def _count(connection: socket.socket, request: int) -> int:
     count = array("i", [0])
     try:
-        ioctl(connection.fileno(), termios.FIONREAD, count)
+        ioctl(connection.fileno(), request, count)
     except ValueError as error:  # a descriptor of -1
         raise OSError(errno.EBADF, "closed") from error
     return count[0]

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import selectors
 import threading
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
+from functools import wraps
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -35,6 +37,9 @@ class Owner(Protocol):
     def give_up_thread(self, thread: threading.Thread) -> None:
         """It was adopted, and could not be started."""
 
+    def adopt_selector(self, selector: selectors.BaseSelector) -> None:
+        """A selector was made in the run's context; called on the thread where that happened."""
+
     def logged(self, message: str) -> None:
         """Something was logged that is no exception; called on the thread where that happened."""
 
@@ -46,6 +51,12 @@ class Owner(Protocol):
 
 
 OWNER: ContextVar[Owner] = ContextVar("owner")
+
+_SELECTORS: set[Any] = {
+    getattr(selectors, name)
+    for name in ("SelectSelector", "PollSelector", "EpollSelector", "DevpollSelector", "KqueueSelector")
+    if hasattr(selectors, name)
+}
 
 _MARK = "_echodeck_owner"
 """Attribute of tasks and threads. Not a table of weak references: those of a task in a reference cycle are cleared
@@ -66,9 +77,14 @@ def tracking(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
     root.handlers.insert(0, root.handlers.pop())  # it says of a record whether those after it are to show it
     threading.Thread.start = lambda thread: _start(thread, start)  # type: ignore[method-assign, assignment]
     threading.excepthook = lambda unhandled: _thread_failed(unhandled, hook)
+    inits = {kind: kind.__init__ for kind in _SELECTORS}
+    for kind, init in inits.items():
+        kind.__init__ = _noting(init)
     try:
         yield
     finally:
+        for kind, init in inits.items():
+            kind.__init__ = init
         threading.excepthook = hook
         threading.Thread.start = start  # type: ignore[method-assign]
         variants.setLevel(level)
@@ -127,6 +143,17 @@ def _start(thread: threading.Thread, start: Callable[[threading.Thread], None]) 
         if owner is not None:
             owner.give_up_thread(thread)
         raise
+
+
+def _noting(init: Callable[..., None]) -> Callable[..., None]:
+    @wraps(init)
+    def noted(selector: selectors.BaseSelector, *more: Any, **named: Any) -> None:
+        init(selector, *more, **named)
+        owner = OWNER.get(None)
+        if owner is not None:
+            owner.adopt_selector(selector)
+
+    return noted
 
 
 def _thread_failed(unhandled: threading.ExceptHookArgs, hook: Callable[[Any], object]) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from app.loop.ownership import owner_of
 from app.loop.stacks import MOST_FRAMES, Place, place_of, stack_of
-from servers import Variant, _witness
+from servers import Variant, _connection, _selector, _witness
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Running:
 
 
 _APP = str(Path(__file__).parent.parent)
-_MACHINERY = {threading.__file__, _witness.__file__}
+_MACHINERY = {threading.__file__, _connection.__file__, _selector.__file__, _witness.__file__}
 
 
 def _is_machinery(file: str) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import selectors
 import socket
 import sys
 import threading
@@ -18,6 +19,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import fields
 from typing import Any, Protocol, cast
+from weakref import WeakSet
 
 from app.connections.clients import Clients, Permit
 from app.connections.roster import Roster
@@ -75,7 +77,7 @@ class Keeper(Protocol):
 class Run:
     """Owns the tasks and threads that serving creates (``ownership.Owner``), and the sockets.
 
-    ``token`` is equal to that of no other run, ever.
+    ``token`` is equal to that of no other run, ever. ``selectors`` are those that its variant has made.
     """
 
     def __init__(self, keeper: Keeper, listener: Listener, roster: Roster) -> None:
@@ -84,8 +86,9 @@ class Run:
         self.address: tuple[str, int] = listener.getsockname()[:2]
         self.clients = Clients(keeper.name, keeper.tally, roster, keeper.noted)
         self.variant = keeper.variant
+        self.listener = listener
+        self.selectors: WeakSet[selectors.BaseSelector] = WeakSet()
         self._keeper = keeper
-        self._listener = listener
         self._options = Options()
         self._children: set[asyncio.Task[Any]] = set()
         self._worker: Worker[Any] | None = None
@@ -113,11 +116,11 @@ class Run:
         self.clients.most = spec.max_connections
         self.clients.most_of_one = spec.max_per_peer
         self.clients.permit = self._keeper.permit
-        if spec.backlog != self._listener.backlog:
-            self._listener.backlog = spec.backlog
-            self._listener.listen()
+        if spec.backlog != self.listener.backlog:
+            self.listener.backlog = spec.backlog
+            self.listener.listen()
         inside = (client.connection for client in self.clients.all())
-        for sock in (self._listener, *inside):  # accepted sockets inherit it from the listener
+        for sock in (self.listener, *inside):  # accepted sockets inherit it from the listener
             with suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, spec.nodelay)
                 if sys.platform == "linux":
@@ -135,7 +138,7 @@ class Run:
     def waiting(self) -> int:
         """Clients in the accept queue."""
         try:
-            return tcp_info.waiting(self._listener)
+            return tcp_info.waiting(self.listener)
         except OSError:  # closed, or retired
             return 0
 
@@ -198,6 +201,9 @@ class Run:
         with self._threads_guard:
             self._threads.pop(thread, None)
 
+    def adopt_selector(self, selector: selectors.BaseSelector) -> None:
+        self.selectors.add(selector)
+
     def logged(self, message: str) -> None:
         self._keeper.noted(message)
 
@@ -223,7 +229,7 @@ class Run:
     def retire(self) -> None:
         """Close further clients; those inside go on."""
         self._stopping = True
-        self._listener.retire()
+        self.listener.retire()
         self.clients.refuse()
 
     def sever(self) -> None:
@@ -253,7 +259,7 @@ class Run:
         OWNER.set(self)
         try:
             if self.variant.runs_on == "loop":
-                await cast("Awaitable[None]", self.variant.serve(self._listener, self._options))
+                await cast("Awaitable[None]", self.variant.serve(self.listener, self._options))
             else:
                 await self._in_thread()
         except OSError:
@@ -269,7 +275,7 @@ class Run:
             self._close_sockets()
 
     async def _in_thread(self) -> None:
-        self._worker = Worker(f"server:{self.name}", lambda: self.variant.serve(self._listener, self._options))
+        self._worker = Worker(f"server:{self.name}", lambda: self.variant.serve(self.listener, self._options))
         self._worker.start()
         await self._worker.ended
 
@@ -291,11 +297,11 @@ class Run:
     def _shut_sockets(self) -> None:
         self.clients.refuse()
         with suppress(OSError):  # closed
-            self._listener.shutdown(socket.SHUT_RDWR)
+            self.listener.shutdown(socket.SHUT_RDWR)
         self.clients.hang_up_all()
 
     def _close_sockets(self) -> None:
-        self._listener.close()
+        self.listener.close()
         self.clients.close_all()
 
     def _ended(self, task: asyncio.Task[None]) -> None:

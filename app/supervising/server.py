@@ -117,6 +117,11 @@ class Server:
         return self._run.task.get_name() if self._run else None
 
     @property
+    def run(self) -> Run | None:
+        """From its start until nothing of it is left."""
+        return self._run
+
+    @property
     def listens_at(self) -> tuple[str, int] | None:
         """IP address and port, while there is a run."""
         return self._run.address if self._run else None

@@ -1,0 +1,97 @@
+"""``/servers/{name}/calls``: what a server calls, while it does."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, WebSocket
+from fastapi.responses import Response
+
+from app.addresses import format_address
+from app.api.problems import responses
+from app.errors import Invalid, NotRunning, TooManyStreams, Unknown
+from app.lens.buffers import Buffers
+from app.lens.lenses import Beat, Lenses, Viewer
+from app.shapes.openapi import EVENT_STREAM
+from app.watching.event import Event
+from app.web.streams import EventStream, send_by_websocket
+
+router = APIRouter(prefix="/servers", tags=["servers"])
+
+UNSEEN = "This loop (uvloop) waits in C: its waits, and the calls of its streams, are not seen."
+
+WithBytes = Annotated[bool, Query(alias="bytes", description="Whether to tell what went through.")]
+
+
+@router.get(
+    "/{name}/calls",
+    response_class=Response,
+    responses=EVENT_STREAM | responses(Unknown, NotRunning, Invalid, TooManyStreams),
+)
+async def see_calls(request: Request, name: str, with_bytes: WithBytes = True) -> Response:
+    """Each call that the server makes on its sockets and selectors, and each wait of its loop, as Server-Sent Events.
+
+    `begin` says what is seen, and by which clock; `calls` have what was called since, at most ten times a second, with
+    what the kernel holds; `end` says why there are no more.
+    """
+    lenses: Lenses = request.app.state.lenses
+    return EventStream(request.app.state.streams, told(lenses.look(name), with_bytes))
+
+
+@router.websocket("/{name}/calls")
+async def see_calls_by_websocket(websocket: WebSocket, name: str) -> None:
+    """The same, for browsers; each event is a message."""
+    lenses: Lenses = websocket.app.state.lenses
+    with_bytes = websocket.query_params.get("bytes", "1") not in ("0", "false")
+    await send_by_websocket(websocket.app.state.streams, told(lenses.look(name), with_bytes), websocket)
+
+
+async def told(viewer: Viewer, with_bytes: bool) -> AsyncGenerator[list[Event], None]:
+    try:
+        yield [Event("begin", json.dumps(beginning(viewer)))]
+        async with aclosing(viewer.beats()) as beats:
+            async for beat in beats:
+                began = time.thread_time()
+                event = Event("calls", as_json(viewer, beat, with_bytes))
+                viewer.spent(time.thread_time() - began)
+                yield [event]
+        yield [Event("end", json.dumps({"reason": viewer.end}))]
+    finally:
+        viewer.leave()
+
+
+def beginning(viewer: Viewer) -> dict[str, Any]:
+    """``monotonic`` is when the stream's time was 0, by the machine's clock that never jumps."""
+    server, first = viewer.server, viewer.first
+    return {
+        "server": server.name,
+        "variant": server.variant.name,
+        "file": server.variant.path.name,
+        "runs_on": server.variant.runs_on,
+        "at": datetime.now(UTC).isoformat(),
+        "monotonic": viewer.began,
+        "folding": first.folding,
+        "dropped": 0,
+        "waits": viewer.waits,
+        "unseen": UNSEEN if server.variant.runs_on == "loop" and not viewer.waits else None,
+        "connections": {id: format_address(*address[:2]) for id, address in viewer.connections()},
+        "state": state(first.buffers),
+    }
+
+
+def as_json(viewer: Viewer, beat: Beat, with_bytes: bool) -> str:
+    calls = ",".join([viewer.json(one, with_bytes) for one in beat.calls])
+    at = max(0.0, beat.at - viewer.began)
+    return (
+        f'{{"calls":[{calls}],"at":{at:.6f},"state":{json.dumps(state(beat.buffers))},'
+        f'"folding":"{beat.folding}","dropped":{beat.dropped}}}'
+    )
+
+
+def state(found: Buffers) -> dict[str, Any]:
+    return {"queue": found.queue, "unread": found.unread, "unsent": found.unsent}

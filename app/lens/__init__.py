@@ -1,0 +1,5 @@
+"""The calls of a server's run, told while somebody looks: sockets and selectors wear a class that tells.
+
+Imports: connections, errors, kernel, supervising.
+Imported by: glass, program.
+"""

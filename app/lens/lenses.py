@@ -1,0 +1,285 @@
+"""Who looks at which server: one lens a server while somebody does, whatever the number of those who look.
+
+Ten times a second what was called is taken and given to every viewer. What that costs is measured; above a tenth of a
+processor the lens folds more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from app.errors import NotRunning
+from app.lens.buffers import MOST_SHOWN, Buffers, buffers
+from app.lens.lens import IN_A_BEAT, KEYS, Folding
+from app.lens.sight import Sight
+from app.lens.told import Told
+from app.supervising.server import Server
+from app.supervising.supervisor import Supervisor
+
+log = logging.getLogger("echodeck.lens")
+
+BEAT = 0.1
+MOST_PENDING = 6_000
+"""Calls that wait for a viewer to take them, before it counts as too slow."""
+
+MOST_COST, LITTLE_COST = 0.1, 0.03
+"""Shares of a processor: from where on more is folded, and below which less is."""
+
+Reason = Literal["stopped", "removed", "app ends", "too slow", "failed", "left"]
+
+
+@dataclass(frozen=True)
+class Beat:
+    """What was called since the last one. ``at`` in seconds of the monotonic clock."""
+
+    at: float
+    calls: list[Told]
+    buffers: Buffers
+    folding: Folding
+    dropped: int
+
+
+class Viewer:
+    """One who looks; ``began`` in seconds of the monotonic clock. ``end`` says why it is over, once it is."""
+
+    def __init__(self, look: Look) -> None:
+        self.began = time.monotonic()
+        self.end: Reason | None = None
+        self._look = look
+        self._beats: deque[Beat] = deque()
+        self._pending = 0
+        self._news = asyncio.Event()
+        self._count = 0
+        self._open: dict[Told, int] = {}
+        self._dropped_before = look.dropped
+        self._first = Beat(self.began, look.inside(), look.buffers(), look.folding, 0)
+
+    @property
+    def first(self) -> Beat:
+        """As it was when this one came: the calls that had not returned then."""
+        return self._first
+
+    @property
+    def server(self) -> Server:
+        return self._look.server
+
+    @property
+    def waits(self) -> bool:
+        return self._look.sight.waits
+
+    def connections(self) -> list[tuple[str, Any]]:
+        """Who is inside now: ids, and addresses."""
+        return self._look.connections()
+
+    async def beats(self) -> AsyncGenerator[Beat, None]:
+        """Until it is over."""
+        try:
+            if self._first.calls:
+                yield self._first
+            while True:
+                while self._beats and self.end != "too slow":
+                    beat = self._beats.popleft()
+                    self._pending -= len(beat.calls)
+                    yield beat
+                if self.end is not None:
+                    return
+                await self._news.wait()
+                self._news.clear()
+        finally:
+            self.leave()
+
+    def leave(self) -> None:
+        self._look.leave(self)
+
+    def stop(self) -> None:
+        """Have enough: the beats end with what there is now."""
+        if self.end is None:
+            self._look.tell(all_of_it=True)
+            self.finish("left")
+
+    def give(self, beat: Beat) -> None:
+        self._pending += len(beat.calls)
+        if self._pending > MOST_PENDING:
+            self.finish("too slow")
+            self._beats.clear()
+        else:
+            dropped = beat.dropped - self._dropped_before
+            self._beats.append(Beat(beat.at, beat.calls, beat.buffers, beat.folding, dropped))
+            self._news.set()
+
+    def finish(self, reason: Reason) -> None:
+        self.end = self.end or reason
+        self._news.set()
+
+    def number(self, told: Told) -> int:
+        """Of a call in this stream; the same for one that has returned by now."""
+        number = self._open.pop(told, 0)
+        if not number:
+            self._count += 1
+            number = self._count
+        if told.took is None:
+            self._open[told] = number
+        return number
+
+    def json(self, told: Told, with_bytes: bool = True) -> str:
+        """One call as the contract has it."""
+        before, data = self._look.sight.encoded(told)
+        at = max(0.0, told.began - self.began)
+        took = "null" if told.took is None else f"{told.took:.6f}"
+        shown = data if with_bytes else "null"
+        line = "null" if told.line is None else str(told.line)
+        last = f',"last":{max(0.0, told.last - self.began):.6f}' if told.times > 1 else ""
+        return (
+            f'{{"n":{self.number(told)},"at":{at:.6f},"took":{took},{before},"bytes":{shown},"line":{line},'
+            f'"times":{told.times}{last}}}'
+        )
+
+    def spent(self, seconds: float) -> None:
+        """Processor time that telling this viewer has cost."""
+        self._look.cost += seconds
+
+
+class Look:
+    """The lens on one run, and those who look through it."""
+
+    def __init__(self, lenses: Lenses, server: Server, sight: Sight, supervisor: Supervisor) -> None:
+        self.server = server
+        self.sight = sight
+        self.cost = 0.0
+        self.viewers: list[Viewer] = []
+        self._lenses = lenses
+        self._supervisor = supervisor
+        self._cost_since = time.monotonic()
+        sight.open()
+        self.task = asyncio.create_task(self._beat(), name=f"lens: {server.name}")
+
+    @property
+    def dropped(self) -> int:
+        return self.sight.lens.dropped
+
+    @property
+    def folding(self) -> Folding:
+        return self.sight.lens.folding
+
+    def inside(self) -> list[Told]:
+        found = self.sight.lens.inside()
+        for one in found:
+            one.pending = True
+        return found
+
+    def buffers(self) -> Buffers:
+        return buffers(self.sight.run, self._supervisor.roster)
+
+    def connections(self) -> list[tuple[str, Any]]:
+        roster = self._supervisor.roster
+        return [(roster.id(client.number), client.address) for client in self.sight.run.clients.all()[:MOST_SHOWN]]
+
+    def leave(self, viewer: Viewer) -> None:
+        if viewer in self.viewers:
+            self.viewers.remove(viewer)
+        if not self.viewers:
+            self._over()
+
+    def _over(self) -> None:
+        self.sight.close()
+        self.task.cancel()
+        self._lenses.forget(self)
+
+    async def _beat(self) -> None:
+        try:
+            while True:
+                await asyncio.sleep(BEAT)
+                began = time.thread_time()
+                reason = self._ended()
+                self.sight.see_new()
+                self.tell(all_of_it=reason is not None)
+                if reason is not None:
+                    break
+                self.cost += time.thread_time() - began
+                self._weigh()
+        except Exception:
+            log.exception("the lens on %s has failed; the server goes on unseen", self.server.name)
+            reason = "failed"
+        for viewer in tuple(self.viewers):
+            viewer.finish(reason)
+        self.viewers.clear()
+        self._over()
+
+    def tell(self, all_of_it: bool = False) -> None:
+        """Give every viewer what there is."""
+        lens = self.sight.lens
+        found = lens.take(IN_A_BEAT // max(1, len(self.viewers) // 4), all_of_it)
+        state = self.buffers()
+        if found or state != self._latest:
+            self._latest = state
+            beat = Beat(time.monotonic(), found, state, lens.folding, lens.dropped)
+            for viewer in tuple(self.viewers):
+                viewer.give(beat)
+                if viewer.end is not None:
+                    self.leave(viewer)
+
+    _latest: Buffers | None = None
+
+    def _ended(self) -> Reason | None:
+        if self.sight.lens.failed:
+            return "failed"
+        if self._supervisor.closing:
+            return "app ends"
+        if self.server.removed:
+            return "removed"
+        return "stopped" if self.server.run is not self.sight.run else None
+
+    def _weigh(self) -> None:
+        now = time.monotonic()
+        if (passed := now - self._cost_since) >= 1.0:
+            share, self.cost, self._cost_since = self.cost / passed, 0.0, now
+            lens = self.sight.lens
+            lens.hurry = share > (LITTLE_COST if lens.hurry else MOST_COST)
+            lens.keys = max(50, KEYS // max(1, len(self.viewers) // 4))
+
+
+class Lenses:
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+        self._looks: dict[Server, Look] = {}
+
+    def look(self, name: str) -> Viewer:
+        """Begin to look at a server.
+
+        Raises:
+            Unknown: there is none.
+            NotRunning: it has no run that could be looked at.
+        """
+        server = self._supervisor.server(name)
+        run = server.run
+        if run is None:
+            raise NotRunning(
+                f"{name!r} is {server.state.value}: there are no calls to see. Start it.", state=server.state.value
+            )
+        look = self._looks.get(server)
+        if look is None or look.sight.run is not run:
+            look = self._looks[server] = Look(self, server, Sight(run, self._supervisor.roster), self._supervisor)
+        look.tell(all_of_it=True)  # to those who look already: a new one begins with nothing counted
+        viewer = Viewer(look)
+        look.viewers.append(viewer)
+        return viewer
+
+    def forget(self, look: Look) -> None:
+        if self._looks.get(look.server) is look:
+            del self._looks[look.server]
+
+    async def close(self) -> None:
+        """The app ends: nobody looks any more."""
+        for look in tuple(self._looks.values()):
+            for viewer in tuple(look.viewers):
+                viewer.finish("app ends")
+                look.leave(viewer)
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({look.task})
