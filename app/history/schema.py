@@ -44,6 +44,9 @@ MIGRATIONS = (
     """
     CREATE TABLE results (number INTEGER PRIMARY KEY, packed BLOB NOT NULL) STRICT
     """,
+    """
+    CREATE TABLE recordings (number INTEGER PRIMARY KEY, packed BLOB NOT NULL) STRICT
+    """,
 )
 
 VERSION = len(MIGRATIONS)
@@ -72,8 +75,8 @@ class Minutes:
 
 
 @dataclass(frozen=True)
-class KeptResult:
-    """What came out of an experiment: compressed JSON of an ``experiments.result.Result``."""
+class Packed:
+    """What came out of an experiment (``experiments.result.Result``), or a recording (``recordings.recording``)."""
 
     number: int
     packed: bytes
@@ -91,7 +94,8 @@ class Kept:
     journal: list[Entry] = field(default_factory=list)
     exceptions: list[Caught] = field(default_factory=list)
     minutes: list[Minutes] = field(default_factory=list)
-    results: list[KeptResult] = field(default_factory=list)
+    results: list[Packed] = field(default_factory=list)
+    recordings: list[Packed] = field(default_factory=list)
     last_entry: int = 0
     last_exception: int = 0
     boots: int = 1
@@ -137,6 +141,7 @@ def read(database: sqlite3.Connection) -> Kept:
 
     minutes = database.execute("SELECT server, serial, hour, packed FROM minutes ORDER BY hour")
     results = database.execute("SELECT number, packed FROM results ORDER BY number")
+    recordings = database.execute("SELECT number, packed FROM recordings ORDER BY number")
 
     def caught(id: int, server: str, serial: int, variant: str, first: float, latest: float, *more: Any) -> Caught:
         *details, fatal, count = more
@@ -155,7 +160,8 @@ def read(database: sqlite3.Connection) -> Kept:
         journal=[Entry(id, at(when), server, what) for id, when, server, what in journal],
         exceptions=[caught(*row) for row in exceptions],
         minutes=[Minutes(*row) for row in minutes],
-        results=[KeptResult(*row) for row in results],
+        results=[Packed(*row) for row in results],
+        recordings=[Packed(*row) for row in recordings],
         last_entry=last_id("journal"),
         last_exception=last_id("exceptions"),
         boots=int(boots),
@@ -189,7 +195,7 @@ def drop_server(name: str) -> Statement:
 def replaces(statement: Statement) -> object:
     """Equal for statements of which the last one makes those before needless; None for others."""
     sql, values = statement
-    return (sql, values[0]) if sql in (_PUT_SERVER, _PUT_EXCEPTION, _PUT_RESULT) else None
+    return (sql, values[0]) if sql in (_PUT_SERVER, _PUT_EXCEPTION, _PUT_RESULT, _PUT_RECORDING) else None
 
 
 def is_history(statement: Statement) -> bool:
@@ -198,6 +204,7 @@ def is_history(statement: Statement) -> bool:
 
 
 _PUT_RESULT = "INSERT OR REPLACE INTO results VALUES (?, ?)"
+_PUT_RECORDING = "INSERT OR REPLACE INTO recordings VALUES (?, ?)"
 _PUT_ENTRY = "INSERT INTO journal VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
 _PUT_EXCEPTION = "INSERT OR REPLACE INTO exceptions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _PUT_SERVER = (
@@ -248,12 +255,20 @@ def trim_minutes(oldest_hour: int) -> Statement:
     return "DELETE FROM minutes WHERE hour < ?", (oldest_hour,)
 
 
-def put_result(result: KeptResult) -> Statement:
+def put_result(result: Packed) -> Statement:
     return _PUT_RESULT, (result.number, result.packed)
 
 
 def drop_result(number: int) -> Statement:
     return "DELETE FROM results WHERE number = ?", (number,)
+
+
+def put_recording(recording: Packed) -> Statement:
+    return _PUT_RECORDING, (recording.number, recording.packed)
+
+
+def drop_recording(number: int) -> Statement:
+    return "DELETE FROM recordings WHERE number = ?", (number,)
 
 
 def drop_exceptions(up_to: int, server: str | None) -> Statement:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import NotKept
-from app.history.schema import Bounds, Kept, KeptResult, Statement, is_history, replaces
+from app.history.schema import Bounds, Kept, Packed, Statement, is_history, replaces
 from app.history.state_file import StateDeleted, StateFile, StateReplaced, StateUnusable
 from app.loop.worker import Worker
 
@@ -85,7 +85,8 @@ class Store:
         self.bounds = bounds or Bounds()
         self.failure: str | None = None
         self.owners: list[_Pull] = []
-        self.results: list[KeptResult] = []
+        self.results: list[Packed] = []
+        self.recordings: list[Packed] = []
         self._file = StateFile(path, self.bounds) if path else None
         self._writes: queue.SimpleQueue[_Write] = queue.SimpleQueue()
         self._writer: Worker[None] | None = None
@@ -102,7 +103,7 @@ class Store:
             return Kept()
         file = self._file
         kept = file.take()
-        self.results = kept.results
+        self.results, self.recordings = kept.results, kept.recordings
         self._writer = Worker("state", lambda: self._write_all(file))
         self._writer.start()
         return kept

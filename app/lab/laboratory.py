@@ -14,7 +14,7 @@ from app.errors import Invalid, LabBusy, Refusal, ShuttingDown, TargetNotAllowed
 from app.experiments.experiment import Experiment, Impossible, Planned, plan
 from app.experiments.result import NoResult, State, Trial
 from app.experiments.run import CUT, Run
-from app.history.schema import KeptResult, Statement, drop_result, put_result
+from app.history.schema import Packed, Statement, drop_result, put_result
 from app.history.store import Store
 from app.kernel.descriptors import RESERVE
 from app.lab import machine
@@ -60,7 +60,7 @@ class Laboratory:
                 run = Run.unpacked(self._id(one.number), one.number, one.packed)
                 if not run.over:
                     run.cut()
-                    self._store.put(put_result(KeptResult(run.number, run.packed)))
+                    self._store.put(put_result(Packed(run.number, run.packed)))
             except NoResult as reason:
                 log.error("the result %d cannot be read and is forgotten: %s", one.number, reason)
                 self._store.put(drop_result(one.number))
@@ -103,7 +103,7 @@ class Laboratory:
         facts = machine.facts(self._loop, self._version)
         run = Run(self._id(self._last), self._last, experiment, facts, self._clock.wall())
         self._runs[run.id] = run
-        self._store.put(put_result(KeptResult(run.number, run.pack())))
+        self._store.put(put_result(Packed(run.number, run.pack())))
         self._task = asyncio.create_task(self._measure(run), name=f"lab: experiment {run.id}")
         self._trim()
         await self._store.flush()
@@ -247,7 +247,7 @@ class Laboratory:
     async def _save(self, run: Run) -> None:
         packed = await asyncio.to_thread(run.pack)  # of many trials that takes a while
         if run.id in self._runs:
-            self._store.put(put_result(KeptResult(run.number, packed)))
+            self._store.put(put_result(Packed(run.number, packed)))
 
     def _trim(self) -> None:
         over = [run for run in self.runs() if run.over]
@@ -260,7 +260,7 @@ class Laboratory:
 
     def _statements(self) -> list[Statement]:
         """Those that write down all of it."""
-        return [put_result(KeptResult(run.number, run.packed)) for run in list(self._runs.values()) if run.packed]
+        return [put_result(Packed(run.number, run.packed)) for run in list(self._runs.values()) if run.packed]
 
 
 async def _shielded(house: House, name: str) -> None:

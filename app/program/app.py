@@ -25,10 +25,16 @@ from app.errors import Refusal, TooManyGuesses
 from app.etcd.gateway import Access
 from app.etcd.lease import LeaseTimes
 from app.fleet.fleet import Fleet, FleetSettings, tls_context
+from app.glass import calls, comparisons, recordings
+from app.glass import pages as glass_pages
+from app.glass.recorder import Recorder as CallRecorder
+from app.glass.rehearsal import Stage
+from app.glass.shelf import Shelf
 from app.history.blame import in_words
 from app.history.schema import Bounds
 from app.history.store import Store
 from app.lab.laboratory import Laboratory
+from app.lens.lenses import Lenses
 from app.measuring import experiments, results
 from app.measuring import pages as lab_pages
 from app.settings import Settings
@@ -48,6 +54,9 @@ from servers import survey
 log = logging.getLogger("echodeck")
 
 _ROUTED = (
+    calls,
+    recordings,
+    comparisons,
     servers,
     variants,
     connections,
@@ -60,9 +69,10 @@ _ROUTED = (
     experiments,
     results,
     lab_pages,
+    glass_pages,
     pages,
 )
-_PAGES = (pages.router, lab_pages.router)
+_PAGES = (pages.router, lab_pages.router, glass_pages.router)
 
 
 def _login(scope: Scope, refusal: Refusal) -> Response:
@@ -114,6 +124,8 @@ def create_app(settings: Settings | None = None, dropped_lines: Callable[[], int
 
     upkeep = Upkeep(supervisor, settings.config)
     recorder = Recorder(supervisor)
+    lenses = Lenses(supervisor)
+    shelf = Shelf(supervisor, store)
     fleet = _fleet(settings, supervisor) if settings.fleet else None
     laboratory = Laboratory(supervisor, store, targets=settings.lab_targets, loop=settings.loop, version=__version__)
 
@@ -121,12 +133,14 @@ def create_app(settings: Settings | None = None, dropped_lines: Callable[[], int
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await supervisor.open()
         laboratory.remember()
+        shelf.remember()
         recorder.start()
         try:
             await supervisor.resume()
             await upkeep.begin()
             yield
         finally:
+            await lenses.close()
             await laboratory.close()
             await upkeep.close()
             if fleet is not None:
@@ -147,6 +161,10 @@ def create_app(settings: Settings | None = None, dropped_lines: Callable[[], int
     app.state.upkeep = upkeep
     app.state.fleet = fleet
     app.state.laboratory = laboratory
+    app.state.lenses = lenses
+    app.state.shelf = shelf
+    app.state.recorder = CallRecorder(lenses, shelf)
+    app.state.stage = Stage(supervisor, shelf, settings.loop)
     if fleet is None:
         app.state.feed = Feed(supervisor, partial(Watch, supervisor, lab=laboratory.runs))
     else:
