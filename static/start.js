@@ -15,6 +15,7 @@ const PAGES = {
   exceptions: () => import("./exceptions/page.js"),
   loop: () => import("./loop/page.js"),
   lab: () => import("./lab/page.js"),
+  glass: () => import("./glass/page.js"),
   docs: () => import("./docs/page.js"),
 };
 const ALWAYS = ["servers", "loop"];

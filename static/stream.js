@@ -2,7 +2,7 @@
 // together have six connections for everything else. Where no WebSocket gets through, it is Server-Sent Events.
 import {at} from "./facts.js";
 
-const EVENTS = ["opened", "snapshot", "changes", "beat", "bytes", "lost", "closed", "dropped", "end"];
+const EVENTS = ["opened", "snapshot", "changes", "beat", "bytes", "lost", "closed", "dropped", "begin", "calls", "end"];
 
 /**
  * `heard(name, data, id)` is called with each event, `opened()` once it flows, `ended()` when it does no more, for

@@ -28,6 +28,7 @@ PARTS = (
     "style/source.css",
     "style/loop.css",
     "style/lab.css",
+    "style/glass.css",
     "style/terminal.css",
     "style/walk.css",
     "vendor/xterm/css/xterm.css",

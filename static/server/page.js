@@ -1,5 +1,6 @@
 // One server's page, live. Each part follows the feed and ends by itself; when the server is removed, all of them do.
 import {timeline} from "./timeline.js";
+import {followCalls} from "../glass/live.js";
 import {followCharts} from "./charts.js";
 import {followCommands} from "./commands.js";
 import {followConnections} from "./connections.js";
@@ -16,7 +17,7 @@ export function mount(main, feed) {
   const place = main.querySelector("#server");
   const name = place.dataset.server;
   feed.want(TOPICS, name);
-  const parts = [followHeadline, followCommands, followDoorway, followSource, followCharts, followConnections, followExceptions, timeline, followSettings];
+  const parts = [followHeadline, followCommands, followDoorway, followSource, followCharts, followConnections, followExceptions, timeline, followSettings, followCalls];
   let ends = parts.map((follow) => follow(place, feed, name));
   const endParts = () => {
     for (const end of ends) end();
