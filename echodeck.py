@@ -22,7 +22,7 @@ import signal
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -41,6 +41,7 @@ HOUSE = HERE / "_house"
 """The app's folder in an installed package, so that its modules shadow no others; a checkout has it in HERE."""
 
 SECONDS_TO_CONNECT = 5.0
+SECONDS_TO_PLAY = 90.0
 SECONDS_TO_ANSWER = 30.0
 SECONDS_TO_END = 10.0
 LONGEST_DRAIN = 3600.0
@@ -364,8 +365,46 @@ class Client:
 
     def events(self, **parameters: str) -> Iterator[News]:
         """The feed, from a snapshot to its end; ``parameters`` are those of ``GET /events``."""
+        return self._stream("/events", parameters)
+
+    def calls(self, name: str) -> Iterator[News]:
+        """A server's calls as it makes them: ``begin``, ``calls``, and ``end``."""
+        return self._stream(_path(name, "calls"), {})
+
+    def record(self, name: str, seconds: float = 5.0) -> dict[str, Any]:
+        """Record a server's calls; returns what the recording says of itself once the time is over."""
+        patience = SECONDS_TO_ANSWER + max(0.0, seconds)
+        path = _path(name, "recordings")
+        return _json_object(self._call("POST", path, json={"seconds": seconds}, timeout=patience))
+
+    def recordings(self) -> list[dict[str, Any]]:
+        """Without their calls; the newest first."""
+        return [dict(one) for one in _json_object(self._call("GET", "/recordings")).get("items", [])]
+
+    def recording(self, id: str) -> dict[str, Any]:
+        return _json_object(self._call("GET", f"/recordings/{_part(id, 'recording')}"))
+
+    def forget_recording(self, id: str) -> None:
+        self._call("DELETE", f"/recordings/{_part(id, 'recording')}")
+
+    def scripts(self) -> list[dict[str, Any]]:
+        """The scripts of clients that come with the app."""
+        return [dict(one) for one in _json_object(self._call("GET", "/scripts")).get("items", [])]
+
+    def compare(self, script: str, variants: Sequence[str]) -> dict[str, Any]:
+        """Play a script, as TOML or by name, to fresh servers of some variants; with all that was recorded."""
+        given = {"script": script, "variants": list(variants)}
+        made = _json_object(self._call("POST", "/comparisons", json=given, timeout=SECONDS_TO_PLAY))
+        return _json_object(self._call("GET", f"/comparisons/{_part(str(made.get('id')), 'comparison')}"))
+
+    def comparison_as_html(self, id: str) -> str:
+        """As a file that needs nothing else."""
+        path = f"/comparisons/{_part(id, 'comparison')}"
+        return self._call("GET", path, params={"format": "html"}, timeout=SECONDS_TO_PLAY).text
+
+    def _stream(self, path: str, parameters: Mapping[str, str]) -> Iterator[News]:
         try:
-            with connect_sse(self._http, "GET", "/events", params=parameters, timeout=SILENCE) as feed:
+            with connect_sse(self._http, "GET", path, params=parameters, timeout=SILENCE) as feed:
                 _check(feed.response)
                 for event in feed.iter_sse():
                     if not event.data:  # only the reconnection time

@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from app import __version__
-from app.commands import clients, declare, demo, exceptions, lab, nodes, serve, servers, starting, top
+from app.commands import clients, declare, demo, exceptions, glass, lab, serve, servers, starting, top
 
 cli = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, help="A supervisor for TCP echo servers, run from a web page."
 )
-for module in (serve, starting, servers, clients, exceptions, nodes, top, lab, declare, demo):
+for module in (serve, starting, servers, clients, exceptions, glass, top, lab, declare, demo):
     cli.add_typer(module.cli)
 
 
