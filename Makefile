@@ -96,6 +96,7 @@ tools: $(VENV)/installed-dev $(BIN)/etcd
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	command -v curl >/dev/null || missing="$$missing curl"; \
 	command -v nc >/dev/null || missing="$$missing netcat-openbsd"; \
+	command -v strace >/dev/null || missing="$$missing strace"; \
 	[ -x /usr/sbin/nginx ] || missing="$$missing nginx-light"; \
 	command -v openssl >/dev/null || missing="$$missing openssl"; \
 	$(BIN)/playwright --version >/dev/null 2>&1 || missing="$$missing libatomic1"; \

@@ -78,7 +78,9 @@ class Lens:
         if ident != self._loop_thread and call in BLOCKS:
             try:
                 self._left_behind(ident, began)
-                self._inside[ident] = self._told(call, on, argument, began, None, ident, None, None, None)
+                told = self._told(call, on, argument, began, None, ident, None, None, None)
+                with self._lock:
+                    self._inside[ident] = told
             except Exception:
                 self._fail()
         return began
@@ -95,6 +97,18 @@ class Lens:
             except Exception:
                 self._fail()
 
+    def waited(self, on: Any, timeout: float | None, began: float, ready: int) -> None:
+        """The loop has: the commonest of all calls, also while none of this server's is made."""
+        if self._kept and (latest := self._kept[-1]).call == "wait" and latest.result == ready and not self.closed:
+            with self._lock:
+                if self._kept and self._kept[-1] is latest:
+                    self._calls += 1
+                    latest.times += 1
+                    latest.took = (latest.took or 0.0) + monotonic() - began
+                    latest.last = began
+                    return
+        self.returns("wait", on, timeout, began, ready)
+
     def fails(self, call: str, on: Any, argument: Any, began: float, error: OSError) -> None:
         ended = monotonic()
         if not self.closed:
@@ -107,17 +121,18 @@ class Lens:
         self, call: str, on: Any, argument: Any, began: float, ended: float, result: Any, error: int | None, data: Any
     ) -> None:
         ident = threading.get_ident()
-        inside = None if ident == self._loop_thread else self._inside.pop(ident, None)
-        if inside is not None:
-            inside.took, inside.result, inside.errno = ended - inside.began, result, error
-            inside.data = _first(data)
+        if ident != self._loop_thread:
             with self._lock:
-                self._calls += 1
-                if self._keeps(inside):
-                    self._kept.append(inside)
-                else:
-                    self._count(inside)
-            return
+                inside = self._inside.pop(ident, None)
+                if inside is not None:
+                    inside.took, inside.result, inside.errno = ended - inside.began, result, error
+                    inside.data = _first(data)
+                    self._calls += 1
+                    if self._keeps(inside):
+                        self._kept.append(inside)
+                    else:
+                        self._count(inside)
+                    return
         began = began or ended
         with self._lock:
             self._calls += 1
@@ -171,7 +186,7 @@ class Lens:
     ) -> Told:  # fmt: skip
         on_loop = ident == self._loop_thread
         task = asyncio.current_task() if on_loop else None
-        line = self._line()
+        line = None if call == "wait" else self._line()
         if line is None:
             task = None  # it is the loop that calls, on behalf of whoever waits
         name = self._thread_names.get(ident) or self._name(ident)
@@ -195,10 +210,10 @@ class Lens:
 
     def _left_behind(self, ident: int, now: float) -> None:
         """What this thread was in when the lens came has returned, unseen."""
-        unseen = self._inside.pop(ident, None)
-        if unseen is not None:
-            unseen.took = now - unseen.began
-            with self._lock:
+        with self._lock:
+            unseen = self._inside.pop(ident, None)
+            if unseen is not None:
+                unseen.took = now - unseen.began
                 self._kept.append(unseen)
 
     def _fail(self) -> None:
@@ -219,8 +234,12 @@ class Lens:
         return found is not None and found.fileno() == number
 
     def inside(self) -> list[Told]:
-        """Calls that have not returned."""
-        return list(self._inside.copy().values())
+        """Calls that have not returned; they are told again when they have."""
+        with self._lock:
+            found = list(self._inside.values())
+            for one in found:
+                one.pending = True
+        return found
 
     def take(self, room: int = IN_A_BEAT, all_of_it: bool = False) -> list[Told]:
         """What is to be told now; ``room`` is for the next beat. What is counted waits for the second to be over,
@@ -241,13 +260,12 @@ class Lens:
             elif whole and calls < FEW and not self.hurry:
                 self.folding = "runs"
             self._left = room if self.folding == "runs" else room // 5
+            pending = [one for one in self._inside.values() if not one.pending]
+            for one in pending:
+                one.pending = True
         told = list(_folded(kept))
         told.extend(counted)
-        for one in self.inside():
-            if not one.pending:
-                one.pending = True
-                told.append(one)
-        return told
+        return told + pending
 
 
 def _number(file: Any) -> int:

@@ -124,8 +124,8 @@ class Viewer:
         if not number:
             self._count += 1
             number = self._count
-        if told.took is None:
-            self._open[told] = number
+            if told.pending:  # it is told once more, even if it has returned by now
+                self._open[told] = number
         return number
 
     def json(self, told: Told, with_bytes: bool = True) -> str:
@@ -169,10 +169,7 @@ class Look:
         return self.sight.lens.folding
 
     def inside(self) -> list[Told]:
-        found = self.sight.lens.inside()
-        for one in found:
-            one.pending = True
-        return found
+        return self.sight.lens.inside()
 
     def buffers(self) -> Buffers:
         return buffers(self.sight.run, self._supervisor.roster)

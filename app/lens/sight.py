@@ -12,6 +12,7 @@ import selectors
 import sys
 import threading
 from contextlib import suppress
+from time import monotonic
 from types import FrameType
 from typing import Any
 
@@ -29,6 +30,14 @@ _SELECT = {
 _ARGUMENTS = {"recv": "bufsize", "recv_into": "nbytes", "send": "data", "sendall": "data", "select": "timeout"}
 
 
+class _AnyOf:
+    def __init__(self, files: list[dict[int, Any]]) -> None:
+        self._files = files
+
+    def __contains__(self, number: object) -> bool:
+        return any(number in one for one in self._files)
+
+
 class LoopView:
     """What the loop's own selector tells: its waits to every lens, its registrations to that of the server whose
     descriptor it is."""
@@ -37,14 +46,19 @@ class LoopView:
         self.selector = selector
         self.sights: tuple[Sight, ...] = ()
 
+    def show(self, *sights: Sight) -> None:
+        """To these; to nobody any more without one."""
+        self.sights = sights
+        files = [sight.lens.files for sight in sights]
+        look_at(self.selector, self if sights else None, only=files[0] if len(files) == 1 else _AnyOf(files))
+
     def enters(self, call: str, on: Any, argument: Any) -> float:
-        lens = self.sights[0].lens
-        return lens.enters(call, on, argument)
+        return monotonic()
 
     def returns(self, call: str, on: Any, argument: Any, began: float, result: Any, data: Any = None) -> None:
         for sight in self.sights:
             if call == "select":
-                sight.lens.returns("wait", on, argument, began, result)
+                sight.lens.waited(on, argument, began, result)
             elif call != "close" and sight.lens.has(argument[0]):
                 sight.lens.returns(call, on, argument, began, result)
 
@@ -82,8 +96,7 @@ class Sight:
             view = _views.get(self._loop)
             if view is None:
                 view = _views[self._loop] = LoopView(self._selector)
-            view.sights = (*view.sights, self)
-            look_at(self._selector, view)
+            view.show(*view.sights, self)
         frames = sys._current_frames()
         for thread in self.run.threads:
             if frame := frames.get(thread.ident or 0):
@@ -98,9 +111,8 @@ class Sight:
             look_at(selector, None)
         view = _views.get(self._loop)
         if self.waits and view is not None:
-            view.sights = tuple(one for one in view.sights if one is not self)
+            view.show(*(one for one in view.sights if one is not self))
             if not view.sights:
-                look_at(self._selector, None)
                 del _views[self._loop]
 
     def see_new(self) -> None:

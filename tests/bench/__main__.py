@@ -19,7 +19,7 @@ from rich.table import Table
 
 from app.kernel.ports import free_ports
 from servers import discover
-from tests.bench import bridge, fleet, page, watching
+from tests.bench import bridge, fleet, lens, page, watching
 
 ROUNDS = 5
 SECONDS = 1.0
@@ -111,6 +111,10 @@ def bridged(api: httpx.Client, pid: int) -> None:
     bridge.against_websockify(api, pid, on)
 
 
+def seen(api: httpx.Client, pid: int) -> None:
+    lens.cost(api, pid, rate)
+
+
 def main() -> None:
     watching.memory()
     for measure in (
@@ -118,6 +122,7 @@ def main() -> None:
         starts,
         idle,
         bridged,
+        seen,
         watching.beside_the_idle,
         watching.beside_the_busy,
         watching.beside_a_thousand_servers,
