@@ -45,11 +45,11 @@ REGISTERS = frozenset({"register", "modify", "unregister"})
 
 
 class Lens:
-    """``servers.Lens`` of one server; ``path`` is its variant's file. In a ``hurry`` it folds more, and ``keys`` is how
+    """``servers.Lens`` of one server; ``path`` is its variant's file; it is made on the thread of the ``loop``. In a ``hurry`` it folds more, and ``keys`` is how
     many kinds of calls it counts in a second. ``files`` are the server's sockets and selectors by their descriptors,
     also those that are closed, until another has the number."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.closed = False
         self.failed = False
         self.folding: Folding = "runs"
@@ -58,6 +58,7 @@ class Lens:
         self.keys = KEYS
         self.files: dict[int, Any] = {}
         self._path = path
+        self._loop = loop
         self._lock = threading.Lock()
         self._kept: list[Told] = []
         self._left = IN_A_BEAT
@@ -185,7 +186,7 @@ class Lens:
         error: int | None, data: bytes | None,
     ) -> Told:  # fmt: skip
         on_loop = ident == self._loop_thread
-        task = asyncio.current_task() if on_loop else None
+        task = asyncio.current_task(self._loop) if on_loop and self._loop is not None else None
         line = None if call == "wait" else self._line()
         if line is None:
             task = None  # it is the loop that calls, on behalf of whoever waits

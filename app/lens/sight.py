@@ -79,7 +79,7 @@ class Sight:
 
     def __init__(self, run: Run, roster: Roster) -> None:
         self.run = run
-        self.lens = Lens(str(run.variant.path))
+        self.lens = Lens(str(run.variant.path), asyncio.get_running_loop())
         self._prefix = roster.id(0)[:-1]
         self._loop = asyncio.get_running_loop()
         self._selector: Any = getattr(self._loop, "_selector", None)

@@ -3,6 +3,7 @@ import {at, root, states} from "../facts.js";
 import {html, nothing, render} from "../painting/lit.js";
 import {door} from "../rooms/door.js";
 import {_} from "../words.js";
+import {showPicture} from "./picture.js";
 import {STEPS} from "./steps.js";
 
 /** `at` has the name of the step's server, its latest figures, and what the buttons do. */
@@ -10,6 +11,8 @@ export function paint(where, at) {
   const place = document.getElementById("walk");
   place.hidden = !where.on;
   render(where.on ? (where.step < STEPS.length ? stepView(where, at) : endView(at)) : nothing, place);
+  const picture = place.querySelector(".step-picture");
+  if (picture) showPicture(picture, STEPS[where.step].variant);
 }
 
 function stepView({step, task}, at) {
@@ -26,7 +29,7 @@ function stepView({step, task}, at) {
     <ol class="tasks" aria-live="polite">
       ${tasks.map((one, place) => taskView(one, place < task ? "done" : place === task ? "now" : "later", at))}
     </ol>
-    ${done ? html`<p class="why"><b>${_("Why")}</b> ${why}</p>` : nothing}
+    ${done ? html`<p class="why"><b>${_("Why")}</b> ${why}</p><div class="step-picture"></div>` : nothing}
     <p class="on">
       ${done
         ? html`<button class="primary" ?disabled=${!at.name} @click=${at.next}>${step + 1 < STEPS.length ? _("Next step") : _("Finish")}</button>`

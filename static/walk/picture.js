@@ -1,0 +1,40 @@
+// The picture at a step's end: the same clients for each variant, played to a fresh server of it while one reads why.
+import {at} from "../facts.js";
+import {drawn, extent, modelOf} from "../glass/picture.js";
+import {call} from "../rest.js";
+import {_} from "../words.js";
+
+const SCRIPTS = {
+  "accept-once": "the-first-takes-all", "blocking-single": "the-first-takes-all", blocking: "three-clients-one-silent",
+  nonblocking: "burning-for-nothing", selectors: "three-clients-one-silent", "asyncio-basic": "boom", asyncio: "boom",
+};
+const SCALE = 110;
+const made = new Map();
+
+/** Fill a place with it; it is made once, and stays while the page does. */
+export async function showPicture(place, variant) {
+  if (place.dataset.variant === variant) return;
+  place.dataset.variant = variant;
+  place.textContent = _("Its picture is made: clients come, and each call is recorded …");
+  try {
+    if (!made.has(variant)) made.set(variant, recorded(variant));
+    const {id, model} = await made.get(variant);
+    if (place.dataset.variant !== variant) return;
+    const label = _("Calls of %(name)s", {name: variant});
+    place.innerHTML = `<div class="picture-window" tabindex="0" role="group">${drawn(model, {scale: SCALE, id: "walk", label}, _)}</div><p><a></a></p>`;
+    place.firstElementChild.setAttribute("aria-label", label);
+    const link = place.querySelector("a");
+    link.href = at(`/ui/recordings/${encodeURIComponent(id)}`);
+    link.textContent = _("Play it in slow motion, beside its source");
+    place.style.setProperty("--picture-width", `${extent(model, SCALE).width}px`);
+  } catch (problem) {
+    made.delete(variant);
+    place.textContent = problem.detail ?? "";
+  }
+}
+
+async function recorded(variant) {
+  const comparison = await call("POST", "/comparisons", {script: SCRIPTS[variant] ?? "one-client", variants: [variant]});
+  const [id] = comparison.recordings;
+  return {id, model: modelOf(await call("GET", `/recordings/${encodeURIComponent(id)}`))};
+}
