@@ -73,7 +73,7 @@ def beginning(viewer: Viewer) -> dict[str, Any]:
         "variant": server.variant.name,
         "file": server.variant.path.name,
         "runs_on": server.variant.runs_on,
-        "at": datetime.now(UTC).isoformat(),
+        "at": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
         "monotonic": viewer.began,
         "folding": first.folding,
         "dropped": 0,
