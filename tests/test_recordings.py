@@ -136,7 +136,7 @@ def test_a_file_for_a_lesson_needs_nothing_else(echodeck_app: echodeck.Client, e
     assert data
     assert json.loads(data[1])[0]["id"] == head["id"]
     frame = text.replace(data[0], "")
-    assert not re.search(r"""\ssrc=|@import|url\(|^import |\bfetch\(""", frame, re.MULTILINE)
+    assert not re.search(r"""\ssrc=|@import|url\((?!#)|^import |\bfetch\(""", frame, re.MULTILINE)
 
 
 def test_recordings_outlive_the_app(program: Callable[..., Program], tmp_path: Path) -> None:
@@ -292,7 +292,7 @@ does = ["connect", "say hi\\n", "read", "wait 0.1", "read"]
     assert any(call["result"] < call["args"]["size"] for call in sent), "the buffer is full: a part is taken"
     assert max(state["unsent"].get(flood["connection"], 0) for state in one["states"]) > 100_000
     assert waits["did"][-1]["does"] == "read"
-    assert waits["did"][-1]["size"] is None, "it waits in vain, until time is over"
+    assert "size" not in waits["did"][-1], "it waits in vain, until time is over"
 
 
 @pytest.mark.parametrize(
@@ -372,4 +372,4 @@ def test_the_lesson_on_silence_shows_what_each_waits_for(echodeck_app: echodeck.
     for one in (selectors, asyncio):
         assert sum(call["times"] for call in one["calls"] if call["errno"] == "EAGAIN") < 20
         asleep = sum(call["took"] for call in one["calls"] if call["call"] == "wait")
-        assert asleep > 0.8 * one["seconds"]
+        assert asleep > 0.5 * one["seconds"]
