@@ -21,6 +21,8 @@ from babel.messages.pofile import read_po, write_po
 from app.connections.breaches import BREACH_WORDS
 from app.connections.client import CONNECTION_STATES
 from app.errors import refusals
+from app.glass.calls import UNSEEN
+from app.recordings.scripts import SCRIPTS
 from app.supervising.lifecycle import EXIT_WORDS, STATES, State
 from app.supervising.spec import PATTERNS, SETTINGS
 from app.terminals.close_codes import CLOSE_CODES
@@ -44,6 +46,7 @@ SPEAKERS = {kind.__name__ for kind in refusals().values()} | {
     "_move",
     "Holder",
     "Impossible",
+    "Mistake",
     "ValueError",
     "Verdict",
 }
@@ -65,6 +68,7 @@ FOREIGN = [
     "String should have at least {0} characters",
     "String should have at most {0} characters",
     "Give seconds, 0 to 3600.",
+    UNSEEN,
     "this takes {0}",
     "this takes none",
     "a client came from {0}",
@@ -85,6 +89,9 @@ def wanted() -> Catalog:
     for variant in discover().values():
         for text in (variant.title, variant.lesson):
             catalogue.add(text, None, [(f"servers/{variant.path.name}", 1)])
+    for lesson in SCRIPTS.values():
+        for text in (lesson.script.title, lesson.lesson):
+            catalogue.add(text, None, [("app/recordings/scripts.py", 1)])
     for code in CLOSE_CODES.values():
         for text in (code.happened, code.advice):
             if text:
