@@ -29,7 +29,8 @@ from app.web.problems import response
 
 OF_A_SERVER = re.compile(r"/(?:ui/)?servers/(?P<name>[^/]+)(?P<rest>/.*)?")
 OF_A_NUMBER = re.compile(
-    r"/(?:connections|exceptions|lab/(?:experiments|results)|ui/lab/experiments)/(?P<node>[^/]+)\.[^/.]+(?:/.*)?"
+    r"/(?:connections|exceptions|(?:ui/)?recordings|(?:ui/)?comparisons|lab/(?:experiments|results)|ui/lab/experiments)"
+    r"/(?P<node>[^/]+)\.[^/.]+(?:/.*)?"
 )
 OF_A_NODE = re.compile(r"/(?:ui/)?nodes/(?P<node>[^/]+)/(?:drain|resume)")
 OF_ALL_NODES = {("DELETE", "/exceptions"), ("POST", "/ui/exceptions/clear")}

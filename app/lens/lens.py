@@ -45,9 +45,11 @@ REGISTERS = frozenset({"register", "modify", "unregister"})
 
 
 class Lens:
-    """``servers.Lens`` of one server; ``path`` is its variant's file; it is made on the thread of the ``loop``. In a ``hurry`` it folds more, and ``keys`` is how
-    many kinds of calls it counts in a second. ``files`` are the server's sockets and selectors by their descriptors,
-    also those that are closed, until another has the number."""
+    """``servers.Lens`` of one server; ``path`` is its variant's file, and it is made on the thread of the ``loop``.
+
+    In a ``hurry`` it folds more, and ``keys`` is how many kinds of calls it counts in a second. ``files`` are the
+    server's sockets and selectors by their descriptors, also those that are closed, until another has the number.
+    """
 
     def __init__(self, path: str, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.closed = False

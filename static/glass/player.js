@@ -28,7 +28,7 @@ export function play(root, recordings, _) {
 <div class="pictures${single ? " single" : ""}">${models.map((model, of) => `
   <figure data-of="${of}"><figcaption><b translate="no">${escaped(model.recording.variant)}</b> <span class="meanwhile"></span>${model.recording.dropped ? ` <span class="soft">${_("%(n)s calls were too many to be told", {n: model.recording.dropped})}</span>` : ""}${model.recording.folding === "second" ? ` <span class="soft">${_("equal calls are folded by the second")}</span>` : ""}</figcaption>
   <div class="picture-window" tabindex="0" role="group" aria-label="${_("Calls of %(name)s", {name: escaped(model.recording.variant)})}"><div class="picture-whole"><div class="drawn"></div><div class="playhead"></div></div></div>
-  <details class="as-list"${single ? " open" : ""}><summary>${_("The same as a list: %(n)s calls", {n: model.calls.length.toLocaleString("en")})}</summary><ol translate="no"></ol></details></figure>`).join("")}
+  <details class="as-list"${single ? " open" : ""}><summary>${_("The same as a list: %(n)s calls", {n: model.calls.length.toLocaleString("en")})}</summary><ol translate="no" tabindex="0" aria-label="${_("Calls of %(name)s", {name: escaped(model.recording.variant)})}"></ol></details></figure>`).join("")}
   ${single ? `<pre class="source-beside" translate="no" tabindex="0" aria-label="${_("Source")}">${recordings[0].source.split("\n").map((line, index) => `<span data-line="${index + 1}"><i>${index + 1}</i>${escaped(line)}\n</span>`).join("")}</pre>` : ""}
 </div>`;
   const find = (what) => root.querySelector(what);
