@@ -1,5 +1,5 @@
 """REST: thin routes, one file a noun.
 
 Imports: across, errors, fleet, loop, shapes, supervising, terminals, watching, web.
-Imported by: measuring, program.
+Imported by: glass, measuring, program.
 """

@@ -2,5 +2,5 @@
 and the recorder of the series.
 
 Imports: connections, experiments, history, kernel, loop, shapes, supervising.
-Imported by: across, api, pages, program, web.
+Imported by: across, api, glass, pages, program, web.
 """
