@@ -18,6 +18,7 @@ def test_the_walk_notices_what_was_done_and_can_be_left_and_resumed(page: Page, 
     expect(walk).to_contain_text("walk-accept-once")
     connect(deck.server("walk-accept-once")["port"]).close()
     expect(walk).to_contain_text("the program ended")
+    expect(walk.locator(".step-picture .calls-picture")).to_contain_text("accept")
     assert serious(page) == []
     walk.get_by_role("button", name="Next step").click()
     walk.get_by_role("button", name="Skip this step").click()

@@ -228,6 +228,8 @@ def test_forty_look_at_once_and_each_is_told_all(echodeck_app: echodeck.Client, 
         for number in range(20):
             client.sendall(b"%d\n" % number)
             client.recv(10)
+    span = viewers[0].beats[-1]["at"] - viewers[0].beats[0]["at"]
+    assert len(viewers[0].beats) <= span * 10 + 2, "ten beats a second, whoever else comes"
     for seen in viewers:
         seen.until(lambda seen=seen: len(seen.of("send")) == 20, "each is told")
         assert [b64decode(one["bytes"]) for one in seen.of("send")] == [b"%d\n" % number for number in range(20)]

@@ -37,7 +37,7 @@ def interrupt_a_thread(chance: random.Random, servers: list[Server]) -> None:
 def take_a_socket_away(chance: random.Random, servers: list[Server]) -> None:
     """Another, which is connected to nothing, gets its number; to close the number would hit whoever gets it next."""
     runs = [server._run for server in servers if server._run is not None]
-    sockets = [run._listener for run in runs] + [one.connection for run in runs for one in run.clients.all()]
+    sockets = [run.listener for run in runs] + [one.connection for run in runs for one in run.clients.all()]
     if sockets:
         with socket.socket() as dead, suppress(OSError):
             os.dup2(dead.fileno(), chance.choice(sockets).fileno(), inheritable=False)

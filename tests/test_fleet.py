@@ -20,12 +20,14 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+import echodeck
 from app.kernel.ports import free_ports
 from tests.bridged import Page
 from tests.commanding import environment, output, run
 from tests.conftest import ECHODECK
 from tests.engines import until
 from tests.fleets import Fleet, fleet, refusal
+from tests.looking import Looking
 
 
 @pytest.fixture(scope="module")
@@ -326,6 +328,28 @@ def test_a_pinned_server_waits_for_its_node(tmp_path: Path) -> None:
 
 
 # Joining
+
+
+def test_calls_are_seen_and_recorded_through_another_node(three: Fleet) -> None:
+    made = three[1].http.post("/servers", json={"variant": "asyncio", "port": 0, "on": "n2"}).json()
+    seen = Looking(echodeck.Client(three[1].url), made["name"])
+    with socket.create_connection((made["host"], made["port"])) as client:
+        client.sendall(b"hello\n")
+        assert client.recv(10) == b"hello\n"
+        seen.until(lambda: seen.of("send"), "it is told through the other node")
+    assert seen.of("accept", errno=None)[0]["result"].startswith("n2.")
+    seen.close()
+    head = three[3].http.post(f"/servers/{made['name']}/recordings", json={"seconds": 0.3}).json()
+    assert head["id"].startswith("n2.")
+    for node in three.nodes.values():
+        assert node.http.get(f"/recordings/{head['id']}").json()["count"] == head["count"]
+        assert head["id"] in [one["id"] for one in node.http.get("/recordings").json()["items"]]
+    assert three[1].http.delete(f"/recordings/{head['id']}").status_code == 204
+    assert three[3].http.get(f"/recordings/{head['id']}").status_code == 404
+    made = (
+        three[2].http.post("/comparisons", json={"script": "half-close", "variants": ["blocking"]}, timeout=60).json()
+    )
+    assert three[3].http.get(f"/comparisons/{made['id']}").json()["recordings"] == made["recordings"]
 
 
 def test_the_command_line_of_a_fleet(three: Fleet, tmp_path: Path) -> None:

@@ -325,7 +325,7 @@ async def test_an_oserror_while_it_runs_is_a_crash(supervisor: Supervisor, start
     server = await start("blocking", restart="never")
     run = server._run
     assert run is not None
-    run._listener.shutdown(socket.SHUT_RDWR)
+    run.listener.shutdown(socket.SHUT_RDWR)
     await until(lambda: server.state is State.CRASHED, "accept fails")
     assert server.exit is not None
     assert os.strerror(errno.EINVAL) in server.exit.message

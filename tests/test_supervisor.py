@@ -86,7 +86,7 @@ async def test_the_app_goes_on_while_a_busy_loop_burns(supervisor: Supervisor, s
 
 async def crash(server: object) -> None:
     run: Run = server._run  # type: ignore[attr-defined]
-    run._listener.shutdown(socket.SHUT_RDWR)
+    run.listener.shutdown(socket.SHUT_RDWR)
     await until(lambda: server._run is not run, "it ends")  # type: ignore[attr-defined]
 
 
@@ -215,7 +215,7 @@ async def test_limits_change_for_clients_that_are_there(supervisor: Supervisor, 
         await supervisor.change(server.name, patch(**changes))
         run = server._run
         assert run is not None
-        for sock in (run._listener, *(client.connection for client in run.clients.all())):
+        for sock in (run.listener, *(client.connection for client in run.clients.all())):
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 0
         assert server.spec.model_dump() | changes == server.spec.model_dump()
         assert run._options.recv_size == 3

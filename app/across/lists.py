@@ -23,7 +23,7 @@ from app.web.parameters import cursor
 SECONDS = 1.0
 """That a node has for its part."""
 
-BY_TIME = frozenset({"/exceptions", "/journal"})
+BY_TIME = frozenset({"/exceptions", "/journal", "/recordings"})
 MERGED = frozenset({"/servers", "/connections", *BY_TIME})
 
 
@@ -193,7 +193,7 @@ def _by_time(
 
 
 def _ends_after(item: dict[str, Any]) -> str:
-    kind = "exceptions" if "traceback" in item else "journal"
+    kind = "exceptions" if "traceback" in item else "recordings" if "folding" in item else "journal"
     return cursor(kind, int(str(item["id"]).rpartition(".")[2]))
 
 

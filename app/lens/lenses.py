@@ -47,11 +47,13 @@ class Beat:
 
 
 class Viewer:
-    """One who looks; ``began`` in seconds of the monotonic clock. ``end`` says why it is over, once it is."""
+    """One who looks; ``began`` in seconds of the monotonic clock. ``end`` says why it is over, once it is; ``held`` are
+    calls that it gets with the next beat."""
 
     def __init__(self, look: Look) -> None:
         self.began = time.monotonic()
         self.end: Reason | None = None
+        self.held: list[Told] = []
         self._look = look
         self._beats: deque[Beat] = deque()
         self._pending = 0
@@ -101,17 +103,18 @@ class Viewer:
     def stop(self) -> None:
         """Have enough: the beats end with what there is now."""
         if self.end is None:
-            self._look.tell(all_of_it=True)
+            self._look.settle(self)
             self.finish("left")
 
     def give(self, beat: Beat) -> None:
-        self._pending += len(beat.calls)
+        calls, self.held = self.held + beat.calls, []
+        self._pending += len(calls)
         if self._pending > MOST_PENDING:
             self.finish("too slow")
             self._beats.clear()
         else:
             dropped = beat.dropped - self._dropped_before
-            self._beats.append(Beat(beat.at, beat.calls, beat.buffers, beat.folding, dropped))
+            self._beats.append(Beat(beat.at, calls, beat.buffers, beat.folding, dropped))
             self._news.set()
 
     def finish(self, reason: Reason) -> None:
@@ -211,16 +214,32 @@ class Look:
 
     def tell(self, all_of_it: bool = False) -> None:
         """Give every viewer what there is."""
+        state = self.buffers()
+        beat = self._take(state, all_of_it)
+        for viewer in tuple(self.viewers):
+            if beat.calls or viewer.held or state != self._latest:
+                self._give(viewer, beat)
+        self._latest = state
+
+    def settle(self, viewer: Viewer | None = None) -> None:
+        """What was called until now is for those who look now: this one gets it at once, the others with their next
+        beat, as there are to be ten a second."""
+        beat = self._take(self.buffers(), all_of_it=True)
+        for one in tuple(self.viewers):
+            if one is viewer:
+                self._give(one, beat)
+            else:
+                one.held += beat.calls
+
+    def _take(self, state: Buffers, all_of_it: bool) -> Beat:
         lens = self.sight.lens
         found = lens.take(IN_A_BEAT // max(1, len(self.viewers) // 4), all_of_it)
-        state = self.buffers()
-        if found or state != self._latest:
-            self._latest = state
-            beat = Beat(time.monotonic(), found, state, lens.folding, lens.dropped)
-            for viewer in tuple(self.viewers):
-                viewer.give(beat)
-                if viewer.end is not None:
-                    self.leave(viewer)
+        return Beat(time.monotonic(), found, state, lens.folding, lens.dropped)
+
+    def _give(self, viewer: Viewer, beat: Beat) -> None:
+        viewer.give(beat)
+        if viewer.end is not None:
+            self.leave(viewer)
 
     _latest: Buffers | None = None
 
@@ -263,7 +282,7 @@ class Lenses:
         look = self._looks.get(server)
         if look is None or look.sight.run is not run:
             look = self._looks[server] = Look(self, server, Sight(run, self._supervisor.roster), self._supervisor)
-        look.tell(all_of_it=True)  # to those who look already: a new one begins with nothing counted
+        look.settle()  # a new one begins with nothing counted
         viewer = Viewer(look)
         look.viewers.append(viewer)
         return viewer

@@ -234,7 +234,7 @@ export function drawn(model, {scale, from = -Infinity, to = Infinity, id, label}
     const words = [state.queue ? _("queue %(n)s", {n: state.queue}) : "", unread ? _("%(size)s unread", {size: sized(unread)}) : "", unsent ? _("%(size)s unsent", {size: sized(unsent)}) : ""].filter(Boolean).join(" ");
     if (words !== said && words && free("kernel", y(state.at) + 11, 22)) {
       const parts = words.split(/ (?=\d+(?:\.\d)? [kM]?B)/);
-      parts.forEach((part, line) => text(kernel + 14, y(state.at) + 11 + line * 11, part, 'class="kernel-words"'));
+      parts.forEach((part, line) => text(kernel + 16 + Math.min(8, state.queue) * 5, y(state.at) + 11 + line * 11, part, 'class="kernel-words"'));
     }
     said = words;
   }

@@ -10,6 +10,7 @@ const SCRIPTS = {
 };
 const SCALE = 110;
 const made = new Map();
+let latest = Promise.resolve(); // one is made after the other, and none for a step that was left meanwhile
 
 /** Fill a place with it; it is made once, and stays while the page does. */
 export async function showPicture(place, variant) {
@@ -17,9 +18,9 @@ export async function showPicture(place, variant) {
   place.dataset.variant = variant;
   place.textContent = _("Its picture is made: clients come, and each call is recorded …");
   try {
-    if (!made.has(variant)) made.set(variant, recorded(variant));
-    const {id, model} = await made.get(variant);
-    if (place.dataset.variant !== variant) return;
+    const found = await inTurn(place, variant);
+    if (!found || place.dataset.variant !== variant) return;
+    const {id, model} = found;
     const label = _("Calls of %(name)s", {name: variant});
     place.innerHTML = `<div class="picture-window" tabindex="0" role="group">${drawn(model, {scale: SCALE, id: "walk", label}, _)}</div><p><a></a></p>`;
     place.firstElementChild.setAttribute("aria-label", label);
@@ -28,8 +29,20 @@ export async function showPicture(place, variant) {
     link.textContent = _("Play it in slow motion, beside its source");
     place.style.setProperty("--picture-width", `${extent(model, SCALE).width}px`);
   } catch (problem) {
-    made.delete(variant);
     place.textContent = problem.detail ?? "";
+  }
+}
+
+async function inTurn(place, variant) {
+  const before = latest;
+  let done;
+  latest = new Promise((resolve) => { done = resolve; });
+  await before;
+  try {
+    if (!made.has(variant) && place.isConnected) made.set(variant, await recorded(variant));
+    return made.get(variant);
+  } finally {
+    done();
   }
 }
 
