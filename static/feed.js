@@ -2,7 +2,7 @@
 // was sent. A hidden page lets go of its stream; when it is seen again it goes on where it was.
 
 import {set as setClock} from "./clock.js";
-import {topics} from "./facts.js";
+import {build, topics} from "./facts.js";
 import {BEAT_MS, until} from "./painting/beat.js";
 import {openStream} from "./stream.js";
 
@@ -17,7 +17,7 @@ const BY_KIND = new Map(MANY.map((one) => [one.kind, one]));
 
 /**
  * `servers`, `connections`, `exceptions`, `journal` are Maps by name or id, `loop` the latest figures of the loop.
- * `status` is "connecting", "live", "silent" (connected, but nothing comes) or "lost"; `heardAt` is when the latest word came,
+ * `status` is "connecting", "held" (for long), "live", "silent" (connected, but nothing comes), "lost" or "outdated"; `heardAt` is when the latest word came,
  * in ms of `performance.now()`.
  */
 class Feed extends EventTarget {
@@ -35,7 +35,7 @@ class Feed extends EventTarget {
   constructor() {
     super();
     for (const {topic} of MANY) this[topic] = new Map();
-    document.addEventListener("visibilitychange", () => (document.hidden ? this.#close() : this.#open()));
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.#rest() : this.#open()));
     setInterval(() => this.#listen(), 1000);
   }
 
@@ -63,13 +63,24 @@ class Feed extends EventTarget {
     return () => this.#followers.delete(follower);
   }
 
+  /** The app was started again with other pages and scripts: what it tells now may mean something else. */
+  #setOutdated() {
+    this.#close();
+    this.#setStatus("outdated");
+  }
+
   #open() {
-    if (this.#stream || document.hidden || this.#query === null) return;
+    if (this.#stream || document.hidden || this.#query === null || this.status === "outdated") return;
+    if (this.status === "connecting") this.heardAt = performance.now();
     clearTimeout(this.#retry);
     const resumed = this.#lastEvent ? `&heard=${this.#lastEvent}` : "";
     this.#stream = openStream(`/events?${this.#query}${resumed}`, {
-      opened: () => this.#hear(),
+      opened: () => {}, // a beat follows, which says of which version the app is
       heard: (name, data, id) => {
+        if (name === "beat" && data.build !== build) {
+          this.#setOutdated();
+          return;
+        }
         this.#hear();
         if (name === "beat") setClock(data.at);
         else if (name === "snapshot") this.#take(id, () => this.#snapshot(data));
@@ -80,6 +91,12 @@ class Feed extends EventTarget {
         this.#again();
       },
     });
+  }
+
+  /** Nobody looks. That it is live again is news then, also to those for whom it was live when it was hidden. */
+  #rest() {
+    this.#close();
+    if (this.status !== "outdated") this.#setStatus("connecting");
   }
 
   #close() {
@@ -103,6 +120,7 @@ class Feed extends EventTarget {
     if (!this.#stream) return;
     const silent = performance.now() - this.heardAt;
     if (silent > SILENT_MS && this.status === "live") this.#setStatus("silent");
+    if (silent > SILENT_MS && this.status === "connecting") this.#setStatus("held");
     if (silent > GIVEN_UP_MS && this.status === "silent") {
       this.heardAt += GIVEN_UP_MS / 2; // not at once again
       this.#again();

@@ -9,6 +9,8 @@ const at = (id) => document.getElementById(id);
 export function followHeader(feed) {
   const words = {
     connecting: _("connecting"),
+    outdated: _("this page is older than the app"),
+    held: _("no news yet: a proxy on the way may hold it back"),
     live: _("live"),
     lost: _("no connection to the app; trying again"),
   };
@@ -52,6 +54,7 @@ function showCounts(servers) {
 
 function write(id, text) {
   const place = at(id);
+  place.translate = false; // else a translation would stand in the place of what is written next
   if (place.textContent !== text) place.textContent = text;
 }
 

@@ -4,6 +4,7 @@
 import {at, root} from "./facts.js";
 import {showProblem} from "./notices.js";
 import {nobodyAnswers} from "./rest.js";
+import {isOfAnother} from "./version.js";
 
 const SWAPPED = ["#main", "nav.pages", ".choices"];
 let leave = () => {};
@@ -50,7 +51,7 @@ export async function go(address, {push = false, scrolled = 0} = {}) {
   }
   await arriving.catch(() => {}); // what is not yet mounted could not be left
   if (turn !== going) return; // somebody clicked elsewhere meanwhile
-  if (!page?.getElementById("main")?.dataset.page) {
+  if (!page?.getElementById("main")?.dataset.page || isOfAnother(page)) {
     location.href = target;
     return;
   }

@@ -8,6 +8,7 @@ import {loopSeries} from "./series/loop.js";
 import {begin} from "./navigation.js";
 import "./painting/press.js"; // from the beginning
 import {traffic} from "./series/traffic.js";
+import {followVersion, restoreTyped} from "./version.js";
 
 const PAGES = {
   dashboard: () => import("./dashboard/page.js"),
@@ -22,13 +23,15 @@ const ALWAYS = ["servers", "loop"];
 
 document.documentElement.dataset.script = "";
 followHeader(feed);
+followVersion(feed);
 followButtons();
 traffic.follow(feed);
 loopSeries.follow(feed);
 every(1000, () => document.hidden || writeTimes(document));
-begin(async (main) => {
+await begin(async (main) => {
   const page = await PAGES[main.dataset.page]?.();
   if (!page || main.dataset.page === "docs") feed.want(ALWAYS);
   return page?.mount(main, feed);
 });
+restoreTyped();
 if (localStorage.getItem("echodeck-walk")) (await import("./walk/walk.js")).resumeWalk();

@@ -20,7 +20,7 @@ PASTE = """(field, text) => {
 
 PASTE_MANY = PASTE.replace("(field, text) => {", "(field, [line, times]) => { const text = line.repeat(times);")
 
-TERMINALS = "const {terminals, openTerminal} = await import('/static/terminal/dock.js');"
+TERMINALS = "const {terminals, openTerminal} = await import(new URL('terminal/dock.js', document.querySelector('script[type=module][src]').src).href);"
 
 
 def pane(page: Page, name: str) -> Locator:

@@ -119,7 +119,7 @@ def test_a_stream_lasts(page: Page, deck: Deck) -> None:
     """Longer than the silence that would end it, while nothing happens."""
     live(page)
     page.evaluate(
-        "window.statuses = []; import('/static/feed.js').then(({feed}) => feed.addEventListener('status', () => window.statuses.push(feed.status)))"
+        "window.statuses = []; import(new URL('feed.js', document.querySelector('script[type=module][src]').src).href).then(({feed}) => feed.addEventListener('status', () => window.statuses.push(feed.status)))"
     )
     deadline = time.monotonic() + 14
     while time.monotonic() < deadline:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from websockets.sync.client import connect
 
 import echodeck
 from app.lens.lens import IN_A_BEAT, KEYS, Lens
@@ -204,6 +206,10 @@ def test_who_may_only_read_may_look_and_not_record(program: Callable[..., Progra
         with pytest.raises(echodeck.Refused) as refused:
             viewer.record(name, 1)
         assert refused.value.name == "read-only"
+        address = f"{running.url.replace('http', 'ws')}/servers/{name}/calls"
+        with connect(address, additional_headers={"authorization": "Bearer look"}, proxy=None) as socket_:
+            assert json.loads(socket_.recv(timeout=10))["event"] == "beat"
+            assert json.loads(socket_.recv(timeout=10))["event"] == "begin"
 
 
 def test_on_uvloop_what_cannot_be_seen_is_said(program: Callable[..., Program]) -> None:

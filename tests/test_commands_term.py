@@ -32,8 +32,11 @@ def test_what_goes_in_comes_back_untouched(url: str, echo_server: EchoServer) ->
     assert b"accepted as connection" in done.stderr
 
 
-def test_a_reader_that_pauses_holds_back_the_server_and_loses_nothing(url: str, echo_server: EchoServer) -> None:
-    data = os.urandom(8_000_000)
+@pytest.mark.parametrize("megabytes", [8, 41])
+def test_a_reader_that_pauses_holds_back_the_server_and_loses_nothing(
+    url: str, echo_server: EchoServer, megabytes: int
+) -> None:
+    data = os.urandom(megabytes * 1_000_000)
     with piped(url, "term", echo_server.name, "-N") as one:
         one.wait_for(b"accepted", "stderr")
         sending = threading.Thread(target=lambda: (one.send(data), one.process.stdin and one.process.stdin.close()))

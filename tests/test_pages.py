@@ -180,7 +180,27 @@ def test_every_stylesheet_and_module_is_used() -> None:
                      if "vendor" not in path.parts and path.suffix in {".html", ".js", ".py"})  # fmt: skip
     for path in static.rglob("*"):
         if path.suffix in {".js", ".css"} and "vendor" not in path.parts:
-            assert f"{path.parent.name}/{path.name}" in code or f"./{path.name}" in code, path
+            names = (f"{path.parent.name}/{path.name}", f"./{path.name}", f"static() }}}}/{path.name}")
+            assert any(name in code for name in names), path
+
+
+async def test_what_never_changes_is_kept_and_text_is_compressed(api: httpx.AsyncClient) -> None:
+    page = (await api.get("/")).text
+    found = re.findall(r'(?:src|href)="([^"]*(?:/static/|style\.css)[^"]*)"', page)
+    assert len(found) == 3
+    for address in map(unescape, found):
+        answer = await api.get(address, headers={"accept-encoding": "gzip"})
+        assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+        plain = await api.get(address, headers={"accept-encoding": "identity"})
+        assert answer.text == plain.text
+        if len(plain.content) > 1000:
+            assert answer.headers["content-encoding"] == "gzip"
+            assert "accept-encoding" in answer.headers["vary"].lower()
+    other = re.sub(r"/static/\w+/", "/static/", found[-1])
+    assert (await api.get(other)).headers["cache-control"] == "no-cache"
+    assert (await api.get(re.sub(r"/static/\w+/", "/static/0123456789ab/", found[-1]))).status_code == 404
+    assert (await api.get("/ui/style.css?build=other")).headers["cache-control"] == "no-cache"
+    assert (await api.get("/servers")).headers["cache-control"] == "no-store"
 
 
 @pytest.mark.parametrize("path", ["/ui/servers/gone", "/ui/servers/gone/stop"])

@@ -10,10 +10,12 @@ import subprocess
 import httpx
 import pytest
 from fastapi import FastAPI
+from starlette.datastructures import Headers
 from websockets.asyncio.client import connect
 
 import echodeck
 from app.settings import Settings
+from app.web.place import Place
 from tests.conftest import ECHODECK
 from tests.proxied import Mount
 
@@ -35,7 +37,7 @@ def test_every_address_that_is_given_leads_back_through_the_proxy(mounted: Mount
             assert addresses
             assert [one for one in addresses if not one.startswith(f"{root}/")] == []
         slash = api.get("/servers/")
-        assert (slash.status_code, slash.headers["location"]) == (307, f"{deck.url}/servers")
+        assert (slash.status_code, slash.headers["location"]) == (307, f"{root}/servers")
         form = api.post("/ui/servers/one/stop", headers={"origin": deck.url.removesuffix(root)})
         assert (form.status_code, form.headers["location"]) == (303, f"{root}/")
         document = api.get("/openapi.json").json()
@@ -87,32 +89,55 @@ def test_the_command_line_reaches_it_by_its_address(mounted: Mount) -> None:
 SPOOFED = {"x-forwarded-host": "evil.example", "x-forwarded-proto": "https", "x-forwarded-for": "1.2.3.4"}
 
 
-async def asked(app: FastAPI, client: str, **headers: str) -> httpx.Response:
-    transport = httpx.ASGITransport(app, client=(client, 5))
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8000") as api:
-        return await api.get("/servers/", headers=headers)
+PLACE = Place("", Settings(state=":memory:", proxies="10.0.0.0/8, ::1").proxies)
 
 
-PROXIED = pytest.mark.parametrize(
-    "settings", [Settings(state=":memory:", proxies="10.0.0.0/8, ::1", allowed_hosts="deck.example")]
-)
+def seen(client: str, **headers: str) -> tuple[str, str, str]:
+    """Scheme, host and address of a request, as the app takes them."""
+    sent = {"host": "localhost:8000", **headers}
+    scope = PLACE.of(
+        {
+            "type": "http",
+            "scheme": "http",
+            "path": "/",
+            "client": (client, 5),
+            "headers": [(name.encode(), value.encode()) for name, value in sent.items()],
+        }
+    )
+    return scope["scheme"], Headers(scope=scope)["host"], scope["client"][0]
 
 
-@PROXIED
 @pytest.mark.parametrize("client", ["127.0.0.1", "11.0.0.1", "::2", "unix:"])
-async def test_nobody_else_is_believed(app: FastAPI, client: str) -> None:
-    answer = await asked(app, client, **SPOOFED)
-    assert answer.headers["location"] == "http://localhost:8000/servers"
+def test_nobody_else_is_believed(client: str) -> None:
+    assert seen(client, **SPOOFED) == ("http", "localhost:8000", client)
 
 
-@PROXIED
 @pytest.mark.parametrize("client", ["10.1.2.3", "::1", "::ffff:10.1.2.3"])
-async def test_who_is_named_is_believed(app: FastAPI, client: str) -> None:
-    assert (await asked(app, client, **SPOOFED)).status_code == 403
-    answer = await asked(app, client, **SPOOFED | {"x-forwarded-host": "deck.example"})
-    assert answer.headers["location"] == "https://deck.example/servers"
-    answer = await asked(app, client, **{"x-forwarded-proto": "gopher"})
-    assert answer.headers["location"] == "http://localhost:8000/servers"
+def test_who_is_named_is_believed(client: str) -> None:
+    assert seen(client, **SPOOFED) == ("https", "evil.example", "1.2.3.4")
+    assert seen(client, **{"x-forwarded-proto": "gopher"}) == ("http", "localhost:8000", client)
+
+
+@pytest.mark.parametrize("settings", [Settings(state=":memory:", proxies="10.0.0.0/8", allowed_hosts="deck.example")])
+async def test_what_a_named_proxy_says_is_checked_too(app: FastAPI) -> None:
+    transport = httpx.ASGITransport(app, client=("10.1.2.3", 5))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8000") as api:
+        assert (await api.get("/servers", headers=SPOOFED)).status_code == 403
+        allowed = SPOOFED | {"x-forwarded-host": "deck.example"}
+        assert (await api.get("/servers", headers=allowed)).status_code == 200
+
+
+@pytest.mark.parametrize("settings", [Settings(state=":memory:", token="secret")])
+async def test_behind_tls_that_nobody_has_named_nothing_leads_out_of_it(app: FastAPI) -> None:
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8000") as api:
+        bearer = {"authorization": "Bearer secret"}
+        slash = await api.get("/servers/?limit=1", headers=bearer)
+        assert (slash.status_code, slash.headers["location"]) == (307, "/servers?limit=1")
+        plain = await api.post("/login", data={"token": "secret"})
+        assert "secure" not in plain.headers["set-cookie"].lower()
+        behind = await api.post("/login", data={"token": "secret"}, headers={"x-forwarded-proto": "https"})
+        assert "; secure" in behind.headers["set-cookie"].lower()
 
 
 @pytest.mark.parametrize(

@@ -27,10 +27,13 @@ from app.console.byte_formats import ByteFormat
 from app.console.tables import escape
 from app.program.exit_codes import CUT_OFF, REFUSED, UNREACHABLE, print_error
 from app.terminals.close_codes import CloseCode
-from app.terminals.subprotocol import V1, encode
+from app.terminals.subprotocol import CREDIT, V1, encode
 
 MOST_AT_ONCE = 65_536
 """Bytes of stdin in one message."""
+
+MOST_AHEAD = 1_048_576
+"""Bytes that are sent ahead of credit."""
 
 SECONDS_TO_LEAVE = 1.0
 SECONDS_TO_BE_ACCEPTED = 0.3
@@ -68,6 +71,38 @@ def run_terminal(
     return EXIT_CODES.get(code, REFUSED)
 
 
+class Pace:
+    """While as much is owed as the app may send without credit, little more is sent than is credited: the credit lies
+    behind what was sent, which a server that is not read from may not take."""
+
+    def __init__(self) -> None:
+        self._owed = self._ahead = 0
+        self._changed = threading.Condition()
+        self._over = False
+
+    def received(self, count: int) -> None:
+        with self._changed:
+            self._owed += count
+
+    def credited(self, count: int) -> None:
+        with self._changed:
+            self._owed -= count
+            self._ahead = max(0, self._ahead - count)
+            self._changed.notify_all()
+
+    def sending(self, count: int) -> None:
+        """Wait until so many bytes may go."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._over or self._owed < CREDIT or self._ahead < MOST_AHEAD)
+            if self._owed >= CREDIT:
+                self._ahead += count
+
+    def end(self) -> None:
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
+
+
 class TerminalClient:
     """One connection, between stdin and stdout."""
 
@@ -83,6 +118,7 @@ class TerminalClient:
         self._out: SimpleQueue[tuple[bytes, int] | None] = SimpleQueue()
         self._output_failed: OSError | None = None
         self._server_ended = False
+        self._pace = Pace()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> tuple[int, str]:
@@ -98,6 +134,7 @@ class TerminalClient:
                 pass
             finally:
                 self._out.put(None)
+                self._pace.end()
             await self._written.wait()
             if self._output_failed:
                 raise self._output_failed
@@ -140,6 +177,7 @@ class TerminalClient:
         waits: asyncio.TimerHandle | None = None
         async for message in self._websocket:
             if isinstance(message, bytes):
+                self._pace.received(len(message))
                 self._out.put((self._byte_format.received(message), len(message)))
                 continue
             control: dict[str, Any] = json.loads(message)
@@ -174,6 +212,7 @@ class TerminalClient:
                     data, last = sent[len(last) :], data[-1:] if data.endswith(b"\r") else b""
                 if text := self._byte_format.sent(data):
                     self._out.put((text, 0))
+                self._pace.sending(len(data))
                 self._send(data)
             if self._eof:
                 self._send(encode("eof"))
@@ -200,7 +239,7 @@ class TerminalClient:
             self._loop.call_soon_threadsafe(do, *arguments)
 
     def _grant_credit(self, credit: int) -> None:
-        self._spawn(self._send_control(encode("credit", bytes=credit)))
+        self._spawn(self._send_credit(credit))
 
     def _close(self) -> None:
         self._spawn(self._websocket.close())
@@ -209,6 +248,10 @@ class TerminalClient:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _send_credit(self, count: int) -> None:
+        await self._send_control(encode("credit", bytes=count))
+        self._pace.credited(count)
 
     async def _send_control(self, message: str) -> None:
         with suppress(ConnectionClosed):

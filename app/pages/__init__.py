@@ -7,10 +7,10 @@ Imported by: glass, measuring, program.
 from fastapi import APIRouter
 
 from app.pages import dashboard, exceptions, loop, reader, server, style
-from app.pages.page import ROOT, prepare, problem_page
+from app.pages.page import ROOT, build, prepare, problem_page
 from app.pages.reader import login_page
 
-__all__ = ["ROOT", "login_page", "prepare", "problem_page", "router"]
+__all__ = ["ROOT", "build", "login_page", "prepare", "problem_page", "router"]
 
 router = APIRouter()
 for _page in (server, dashboard, exceptions, loop, style, reader):  # a server's own forms before those of any

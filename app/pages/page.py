@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import cache
+from hashlib import blake2s
 from pathlib import Path
 from typing import Any, Literal
 
@@ -89,6 +91,26 @@ environment.filters.update(
 )
 
 
+@cache
+def build() -> str:
+    """Of what browsers get: equal as long as templates, scripts, styles and words are."""
+    tag = blake2s(digest_size=6)
+    files = [*(ROOT / "templates").rglob("*.html"), *(PACKAGE / "locale").glob("*.po")]
+    files += [path for path in (ROOT / "static").rglob("*") if path.suffix in {".js", ".mjs", ".css"}]
+    for path in sorted(files):
+        tag.update(str(path.name).encode())
+        tag.update(path.read_bytes())
+    return tag.hexdigest()
+
+
+def static() -> str:
+    """Where the scripts and styles of this build are: a browser may keep what it got from there."""
+    return f"{root()}/static/{build()}"
+
+
+environment.globals.update(build=build, static=static)
+
+
 def prepare() -> None:
     """Compile the templates and read the catalogues now: the first reader's request would stop the loop for that."""
     for template in environment.list_templates():
@@ -136,6 +158,7 @@ def facts(words: Words) -> dict[str, Any]:
         "codes": {code.name: code.value for code in CloseCode},
         "root": root(),
         "now": Clock().wall().isoformat(),
+        "build": build(),
     }
 
 

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from app.errors import Refusal, TooManyGuesses, Unknown
 from app.pages.page import LANGUAGE, THEME, PageRoute, bare
-from app.web.place import at, own_path
+from app.web.place import FORWARDED_PROTO, at, own_path
 from app.web.security import COOKIE, Rules, session
 from app.web.words import LANGUAGES, MARKED, words
 
@@ -55,7 +55,8 @@ async def log_in(
     if role is None:
         return login_page(request, 401, wrong=True, then=then)
     response = to(then)
-    secure = request.url.scheme == "https"
+    # Whoever says so, it does no harm: a cookie that is Secure goes over TLS only.
+    secure = "https" in (request.url.scheme, request.headers.get(FORWARDED_PROTO, "").strip().lower())
     response.set_cookie(_cookie(request), session(token), path=at("/"), httponly=True, samesite="strict", secure=secure)
     return response
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 from functools import cache
 from hashlib import blake2s
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from app.pages.page import ROOT
+from app.pages.page import ROOT, build
+from app.web.gate import KEPT
 
 router = APIRouter(include_in_schema=False)
 
@@ -31,6 +33,7 @@ PARTS = (
     "style/glass.css",
     "style/terminal.css",
     "style/walk.css",
+    "style/contrast.css",
     "vendor/xterm/css/xterm.css",
     "vendor/uplot/dist/uPlot.min.css",
 )
@@ -44,10 +47,18 @@ def joined() -> tuple[str, str]:
     return text, f'"{blake2s(text.encode(), digest_size=8).hexdigest()}"'
 
 
+@cache
+def packed() -> bytes:
+    return gzip.compress(joined()[0].encode())
+
+
 @router.get("/ui/style.css")
 async def style(request: Request) -> Response:
     text, tag = joined()
-    headers = {"etag": tag, "cache-control": "no-cache"}
+    kept = request.query_params.get("build") == build()
+    headers = {"etag": tag, "cache-control": KEPT if kept else "no-cache", "vary": "Accept-Encoding"}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(packed(), media_type="text/css", headers=headers | {"content-encoding": "gzip"})
     return Response(text, media_type="text/css", headers=headers)

@@ -10,6 +10,7 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from fastapi import Depends, FastAPI, Request
+from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.staticfiles import StaticFiles
 from starlette.responses import Response
 from starlette.types import Scope
@@ -173,7 +174,7 @@ def create_app(settings: Settings | None = None, dropped_lines: Callable[[], int
         )
         app.state.feed = Feed(supervisor, own)
         app.state.feed_of_all = Feed(supervisor, partial(MergedWatch, fleet, app.state.feed))
-    app.state.streams = Streams(settings.streams)
+    app.state.streams = Streams(settings.streams, pages.build())
     app.state.terminals = Terminals(supervisor, settings.terminals)
     app.state.rules = rules = Rules(settings, _own_names(settings))
     app.state.metrics = Metrics(supervisor, app.state.streams, app.state.terminals, rules.guesses, dropped_lines, fleet)
@@ -183,11 +184,13 @@ def create_app(settings: Settings | None = None, dropped_lines: Callable[[], int
     for router in routers:
         app.include_router(router, dependencies=[] if router in _PAGES else [Depends(problems.known_parameters)])
     app.add_api_websocket_route("/{path:path}", problems.nowhere)
-    app.mount("/static", StaticFiles(directory=pages.ROOT / "static"), name="static")
+    files = GZipMiddleware(StaticFiles(directory=pages.ROOT / "static"), compresslevel=6)
+    app.mount(f"/static/{pages.build()}", files)
+    app.mount("/static", files, name="static")
     place = Place(settings.root_path, settings.proxies)
     if fleet is not None:
         app.state.lists = Lists(fleet)
         app.add_middleware(Passing, fleet=fleet, lists=app.state.lists)
-    app.add_middleware(Gate, rules=rules, place=place, login=_login)
+    app.add_middleware(Gate, rules=rules, place=place, login=_login, build=pages.build())
     problems.describe(app)
     return app

@@ -20,9 +20,9 @@ from app.terminals import close_codes
 from app.terminals.close_codes import Verdict
 from app.terminals.page_end import PageEnd
 from app.terminals.server_end import INBOX, ServerEnd
-from app.terminals.subprotocol import INVALID_MESSAGE, decode, encode
+from app.terminals.subprotocol import CREDIT, INVALID_MESSAGE, decode, encode
 
-CAP = CREDIT = MOST_UNSENT = 262_144
+CAP = MOST_UNSENT = CREDIT
 MOST_AHEAD = 16 * 1_048_576
 SECONDS_HALF_OPEN = 300.0
 """The server has ended, or waits for credit that waits for it, and the page does nothing."""

@@ -75,8 +75,8 @@ CLOSE_CODES: dict[CloseCode, About] = {
         trouble=True,
     ),
     CloseCode.IDLE: About(
-        "the client sent nothing for long after the server's end",
-        "closed: the server had ended, and nothing was sent for long",
+        "the client sent nothing for long, though the server had ended, or waited for credit that lay behind 16 MiB",
+        "closed: nothing came from this page for long",
     ),
     CloseCode.OVERDRAWN: About(
         "the client granted more credit than bytes came",

@@ -13,6 +13,9 @@ V1 = "echodeck.v1"
 RAW = "binary"
 """The subprotocols, best first."""
 
+CREDIT = 262_144
+"""Bytes that are sent to the page before it has given credit for some."""
+
 MOST_CHARACTERS = 4096
 """Of a text message from the page."""
 

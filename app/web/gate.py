@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from urllib.parse import urlsplit, urlunsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
@@ -20,6 +21,9 @@ from app.web.security import RESPONSE_HEADERS, SAFE_METHODS, Rules
 
 log = logging.getLogger("echodeck.gate")
 
+KEPT = "public, max-age=31536000, immutable"
+"""For addresses that name the build: what is there never changes."""
+
 MOST_BODY = 65_536
 """Bytes of a request's body; the largest that any route needs is a server's spec."""
 
@@ -28,13 +32,17 @@ MOST_DISCARDED = 64 * 1024 * 1024
 
 
 class Gate:
-    """``login`` makes the page that a browser gets where a program gets 401 or 429 as a problem."""
+    """``login`` makes the page that a browser gets where a program gets 401 or 429 as a problem; ``build`` is named in
+    the addresses of what may be kept."""
 
-    def __init__(self, app: ASGIApp, rules: Rules, place: Place, login: Callable[[Scope, Refusal], Response]) -> None:
+    def __init__(
+        self, app: ASGIApp, rules: Rules, place: Place, login: Callable[[Scope, Refusal], Response], build: str = ""
+    ) -> None:
         self._app = app
         self._rules = rules
         self._place = place
         self._login = login
+        self._kept_below = f"/static/{build}/" if build else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -51,7 +59,9 @@ class Gate:
                 headers = MutableHeaders(scope=message)
                 for name, value in RESPONSE_HEADERS.items():
                     headers[name] = value
-                headers.setdefault("cache-control", "no-cache" if path.startswith("/static/") else "no-store")
+                if (where := headers.get("location")) is not None:
+                    headers["location"] = _relative(where, scope)
+                headers.setdefault("cache-control", self._keeping(path, message["status"]))
             elif message["type"].startswith("websocket."):
                 begun = True
             await send(message)
@@ -86,6 +96,19 @@ class Gate:
             log.exception("%s %s failed", scope.get("method", "WEBSOCKET"), scope["path"])
             error = InternalError("This is a bug; the app's log has its traceback.")
             await _answer(response(error), scope, receive, send_with_headers)
+
+    def _keeping(self, path: str, status: int) -> str:
+        if not path.startswith("/static/"):
+            return "no-store"
+        is_kept = self._kept_below is not None and path.startswith(self._kept_below) and status in (200, 206, 304)
+        return KEPT if is_kept else "no-cache"
+
+
+def _relative(location: str, scope: Scope) -> str:
+    """Without scheme and host, which a proxy that nobody has named may have hidden from us (RFC 9110, 10.2.2)."""
+    parts = urlsplit(location)
+    ours = parts.netloc == Headers(scope=scope).get("host", "")
+    return urlunsplit(("", "", parts.path, parts.query, parts.fragment)) if ours and parts.path else location
 
 
 async def _answer(answer: Response, scope: Scope, receive: Receive, send: Send) -> None:

@@ -31,7 +31,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PROBES = frozenset({"/healthz", "/readyz"})
 """They tell nothing, so they answer everybody: whoever watches the app's health may call it by any name, or by none."""
 
-READING = re.compile(r"/events|/connections/[^/]+/tap")
+READING = re.compile(r"/events|/connections/[^/]+/tap|/servers/[^/]+/calls")
 """WebSockets that only read: for the viewer too. Their Origin is checked as that of all others."""
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/fleet/proof", "/login", "/logout", "/ui/choose"})

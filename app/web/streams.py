@@ -44,13 +44,14 @@ DROP = "echodeck.drop"
 
 class Streams:
     """Counts the open streams, at most ``most``; those ``dropped`` because their reader was too slow; and those that
-    were ``refused`` because there were too many."""
+    were ``refused`` because there were too many. ``build`` is told to pages, so that an older one knows that it is."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, build: str = "") -> None:
         self.open = 0
         self.dropped = 0
         self.refused = 0
         self.most = most
+        self.build = build
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -107,7 +108,7 @@ class EventStream(Response):
     async def _send_all(self, scope: Scope, send: Send) -> None:
         try:
             await _in_time(_body(send, f"retry: {RECONNECT_MS}\n\n".encode()))
-            async with aclosing(_paced(self._events, self._beats)) as batches:
+            async with aclosing(_paced(self._events, self._beats, self._streams.build)) as batches:
                 async for batch in batches:
                     text = b"".join(event.encoded for event in batch) or b": still here\n\n"
                     for start in range(0, len(text), PIECE):
@@ -134,7 +135,7 @@ async def send_by_websocket(streams: Streams, events: AsyncGenerator[list[Event]
 
 async def _send_messages(streams: Streams, events: AsyncGenerator[list[Event], None], websocket: WebSocket) -> None:
     try:
-        async with aclosing(_paced(events, beats=True)) as batches:
+        async with aclosing(_paced(events, True, streams.build)) as batches:
             async for batch in batches:
                 for event in batch:
                     await _in_time(websocket.send_text(event.message))
@@ -147,7 +148,9 @@ async def _send_messages(streams: Streams, events: AsyncGenerator[list[Event], N
         pass
 
 
-async def _paced(events: AsyncGenerator[list[Event], None], beats: bool) -> AsyncGenerator[list[Event], None]:
+async def _paced(
+    events: AsyncGenerator[list[Event], None], beats: bool, build: str
+) -> AsyncGenerator[list[Event], None]:
     """The same, with beats among them, or an empty batch after ``SECONDS_OF_SILENCE``."""
     next_batch = None
     now = asyncio.get_running_loop().time
@@ -156,7 +159,7 @@ async def _paced(events: AsyncGenerator[list[Event], None], beats: bool) -> Asyn
         while True:
             if beats and now() >= due:
                 due = now() + BEAT_SECONDS
-                yield [beat()]
+                yield [beat(build)]
             next_batch = next_batch or asyncio.ensure_future(anext(events))
             done, _ = await asyncio.wait({next_batch}, timeout=due - now() if beats else SECONDS_OF_SILENCE)
             if done:
@@ -175,9 +178,9 @@ async def _paced(events: AsyncGenerator[list[Event], None], beats: bool) -> Asyn
         await events.aclose()
 
 
-def beat() -> Event:
-    """The app's time of day, by which a page tells ages, and that the stream is alive."""
-    return Event("beat", f'{{"at":"{Clock().wall().isoformat()}"}}')
+def beat(build: str) -> Event:
+    """The app's time of day, by which a page tells ages; which build it is; and that the stream is alive."""
+    return Event("beat", f'{{"at":"{Clock().wall().isoformat()}","build":"{build}"}}')
 
 
 async def _until_either_ends(*works: Coroutine[Any, Any, None]) -> None:

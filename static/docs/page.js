@@ -2,13 +2,14 @@
 import {at} from "../facts.js";
 import {_} from "../words.js";
 
-const STYLES = ["/static/vendor/swagger-ui/swagger-ui.css", "/static/docs/docs.css"].map(at);
+const beside = (path) => new URL(path, import.meta.url).href;
+const STYLES = ["../vendor/swagger-ui/swagger-ui.css", "./docs.css"].map(beside);
 const night = matchMedia("(prefers-color-scheme: dark)");
 
 export async function mount(main) {
   const place = main.querySelector("#api");
   const left = new AbortController();
-  const links = await Promise.all([...STYLES.map(style), globalThis.SwaggerUIBundle ?? script(at("/static/vendor/swagger-ui/swagger-ui-bundle.js"))]);
+  const links = await Promise.all([...STYLES.map(style), globalThis.SwaggerUIBundle ?? script(beside("../vendor/swagger-ui/swagger-ui-bundle.js"))]);
   const root = document.documentElement;
   const dress = () => root.classList.toggle("dark-mode", (root.dataset.theme === "auto" && night.matches) || root.dataset.theme === "dark");
   dress();

@@ -2,6 +2,7 @@
 import {timeOfDay} from "../figures.js";
 import {html, nothing, render} from "../painting/lit.js";
 import {openStream} from "../stream.js";
+import {HIDDEN} from "../terminal/bytes.js";
 import {dump} from "../terminal/hex.js";
 import {_, n_} from "../words.js";
 
@@ -101,10 +102,10 @@ const more = (bytes) => (bytes.length > PIECE ? `\n${n_("and one byte more", "an
 
 const NAMED = {"\n": "\\n\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\"};
 // Control characters, and those that turn or hide the text around them (UAX 9).
-const ACTS = /[\x00-\x1f\\\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
+const ACTS = new RegExp(`[\\x00-\\x1f\\\\\\x7f-\\x9f${HIDDEN}]`, "gu");
 
 const escaped = (code) => (code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u{${code.toString(16)}}`);
-const tamed = (text) => text.replace(ACTS, (one) => NAMED[one] ?? escaped(one.charCodeAt(0)));
+const tamed = (text) => text.replace(ACTS, (one) => NAMED[one] ?? escaped(one.codePointAt(0)));
 
 /** Bytes as text in which everything can be seen; where they are no UTF-8, those beyond ASCII as \xNN. */
 export function written(bytes) {

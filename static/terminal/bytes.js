@@ -49,8 +49,11 @@ function joined(pieces) {
   return whole;
 }
 
-// What would act on a terminal, or turn or hide the text around it (UAX 9), and does not break lines or advance.
-const ACTS = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
+// What would act on a terminal, or turn or hide the text around it (UAX 9), and does not break lines or advance; and what
+// nobody would see (default ignorable code points, but for the variation selectors, which belong to what is before them).
+export const HIDDEN = "\\u00ad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\u3164\\ufeff\\uffa0\\ufff0-\\ufffb\\u{1d173}-\\u{1d17a}\\u{e0000}-\\u{e00ff}\\u{e01f0}-\\u{e0fff}";
+const ACTS = new RegExp(`[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f${HIDDEN}]`, "gu");
+
 const SOFT = "\x1b[90m";
 const PLAIN = "\x1b[39m";
 
@@ -123,10 +126,15 @@ const hasPictures = (() => {
   return picture.some((value, place) => value !== nothing[place]);
 })();
 
+const KEYS = {"\r": "Enter", "\n": "LF", "\t": "Tab", "\x1b": "Esc", "\x7f": "Backspace"};
+
+/** Keys as they were sent, for a person. */
+export const keysShown = (text) => KEYS[text] ?? text.slice(0, 24).replace(ACTS, (one) => picture(one)).replaceAll("\t", "\\t");
+
 const spelled = (byte) => `\\x${byte.toString(16).padStart(2, "0")}`;
 
 function picture(character) {
-  const code = character.charCodeAt(0);
+  const code = character.codePointAt(0);
   if (code < 0x20) return hasPictures ? String.fromCharCode(0x2400 + code) : spelled(code);
   if (code === 0x7f) return hasPictures ? "\u2421" : spelled(code);
   if (code < 0xa0) return [...encoder.encode(character)].map(spelled).join("");

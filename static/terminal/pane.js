@@ -134,6 +134,7 @@ export class Pane {
 
   #key(event) {
     const {key, target: input} = event;
+    if (key === "Enter" && event.repeat) event.preventDefault(); // a key that is held down says it once
     if ((key !== "ArrowUp" && key !== "ArrowDown") || event.isComposing) return;
     event.preventDefault();
     const {history} = this.#terminal;

@@ -70,6 +70,7 @@ export class Screen {
       events.pasted(event.clipboardData.getData("text/plain"));
     });
     this.#listen("keydown", (event) => this.#lineModeKey(event, events.writes));
+    this.#scrollByTouch();
     this.#fit.fit();
   }
 
@@ -124,7 +125,12 @@ export class Screen {
   }
 
   #lineModeKey(event, writes) {
-    if (this.#raw || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (this.#raw) return;
+    if ((event.ctrlKey || event.metaKey) && !event.altKey && event.key.toLowerCase() === "a") {
+      event.preventDefault(); // else the browser takes the whole page
+      this.#emulator.selectAll();
+    }
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key.length === 1) writes(); // the character goes where the focus is then
     const scrolls = KEYS_SCROLL[event.key];
     if (scrolls === undefined) return;
@@ -135,8 +141,27 @@ export class Screen {
     else this.#emulator.scrollLines(scrolls);
   }
 
+  /** xterm.js scrolls by wheel and keys only; a finger pulls the lines with it. */
+  #scrollByTouch() {
+    let from = null;
+    const ends = () => { from = null; };
+    this.#listen("touchstart", ({touches}) => { from = touches.length === 1 ? touches[0].clientY : null; });
+    this.#listen("touchmove", (event) => {
+      if (from === null) return;
+      const lineHeight = this.#place.clientHeight / this.#emulator.rows;
+      const lines = Math.trunc((from - event.touches[0].clientY) / lineHeight);
+      const {viewportY, baseY} = this.#emulator.buffer.active;
+      if (baseY && event.cancelable && (lines < 0 ? viewportY > 0 : viewportY < baseY || lines === 0)) event.preventDefault();
+      if (!lines) return;
+      this.#emulator.scrollLines(lines);
+      from -= lines * lineHeight;
+    });
+    this.#listen("touchend", ends);
+    this.#listen("touchcancel", ends);
+  }
+
   #listen(type, act) {
-    this.#place.addEventListener(type, act, {capture: true});
+    this.#place.addEventListener(type, act, {capture: true, passive: false});
     this.#ends.push(() => this.#place.removeEventListener(type, act, {capture: true}));
   }
 

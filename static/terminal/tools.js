@@ -2,6 +2,7 @@
 import {size} from "../figures.js";
 import {html, nothing} from "../painting/lit.js";
 import {_} from "../words.js";
+import {keysShown} from "./bytes.js";
 import {MOST_BYTES} from "./log.js";
 
 const QUICK = ["hello", "quit", "boom"];
@@ -36,6 +37,7 @@ export function hints(terminal) {
         ? _("Keys go as you type them, unseen until the server echoes them; Enter sends CR. F6 leaves the screen.")
         : _("Keys go as you type them, unseen until the server echoes them; Enter sends %(ending)s. F6 leaves the screen.", {ending: terminal.ending.toUpperCase()}),
     );
+  if (terminal.raw && !terminal.hex && terminal.lastSent) parts.push(_("Sent last: %(keys)s", {keys: keysShown(terminal.lastSent)}));
   if (terminal.ansi)
     parts.push(
       terminal.raw

@@ -3,7 +3,8 @@
 // What is sent goes in pieces, and only while the browser holds little of it unsent: a WebSocket has no other way to say
 // that it is full than `bufferedAmount`, and no event for when it no longer is. What came is credited to the other side
 // once it is on the screen, in steps, so that a credit does not follow every frame; `hold` keeps the credit back, and
-// after 256 KiB the server is not read from any more.
+// after 256 KiB the server is not read from any more. From then on little more is sent than is credited: the credit lies
+// behind what was sent, which a server that is not read from may not take.
 import {at} from "../facts.js";
 import {serverPath} from "../rest.js";
 
@@ -11,6 +12,8 @@ const PIECE = 65_536;
 const MOST_BUFFERED = 1_048_576;
 const LOOK_MS = 15;
 const CREDIT_STEP = 65_536;
+const MOST_OWED = 262_144;
+const MOST_AHEAD = 1_048_576;
 
 /** `listener` is called: opened, accepted, received, serverEnded, complained, sent, finished, moved, closed. */
 export class Wire {
@@ -25,6 +28,7 @@ export class Wire {
   #look = 0;
   #unshown = 0;
   #credit = 0;
+  #ahead = 0; // bytes sent while all credit was owed, less what was credited since
   #opened = false;
 
   constructor(server, listener) {
@@ -114,17 +118,25 @@ export class Wire {
     if (this.holding || !this.#credit || this.#socket.readyState !== WebSocket.OPEN) return;
     if (this.#credit < CREDIT_STEP && this.#unshown) return;
     this.#socket.send(JSON.stringify({type: "credit", bytes: this.#credit}));
+    this.#ahead = Math.max(0, this.#ahead - this.#credit);
     this.#credit = 0;
+    if (this.#queue.length) this.#pump();
+  }
+
+  get #mayGo() {
+    if (this.#socket.bufferedAmount >= MOST_BUFFERED) return false;
+    return this.#unshown + this.#credit < MOST_OWED || this.#ahead < MOST_AHEAD;
   }
 
   #pump() {
     if (!this.#opened || this.#socket.readyState !== WebSocket.OPEN) return;
-    while (this.#queue.length && this.#socket.bufferedAmount < MOST_BUFFERED) {
+    while (this.#queue.length && this.#mayGo) {
       const next = this.#queue[0];
       const piece = next.slice(0, PIECE);
       if (next.length > PIECE) this.#queue[0] = next.subarray(PIECE);
       else this.#queue.shift();
       this.#queued -= piece.length;
+      if (this.#unshown + this.#credit >= MOST_OWED) this.#ahead += piece.length;
       this.#socket.send(piece);
       this.#listener.sent(piece);
     }
