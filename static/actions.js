@@ -1,4 +1,5 @@
 // What can be done with a server, and how a button says that it is being done.
+import {isTold} from "./attention.js";
 import {at, isAt} from "./facts.js";
 import {go} from "./navigation.js";
 import {notice, showProblem} from "./notices.js";
@@ -9,6 +10,7 @@ import {_} from "./words.js";
 export async function act(name, action) {
   if (action !== "remove") return call("POST", serverPath(name, action));
   const {spec, desired} = await call("GET", serverPath(name));
+  isTold(name);
   await call("DELETE", serverPath(name));
   notice(_("%(name)s was removed.", {name}), {
     undo: {

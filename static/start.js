@@ -1,4 +1,5 @@
 // Makes the page live: what every page has, and the script of the page that is shown.
+import {keepFocus, sayOfServers} from "./attention.js";
 import {every} from "./painting/beat.js";
 import {followButtons} from "./buttons.js";
 import {feed} from "./feed.js";
@@ -24,6 +25,8 @@ const ALWAYS = ["servers", "loop"];
 document.documentElement.dataset.script = "";
 followHeader(feed);
 followVersion(feed);
+keepFocus();
+sayOfServers(feed);
 followButtons();
 traffic.follow(feed);
 loopSeries.follow(feed);

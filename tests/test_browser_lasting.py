@@ -1,0 +1,300 @@
+"""Pages and terminals as people really use them: hidden for long, older than the app, translated, touched, in the system's
+colours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, Route, expect
+
+from tests.browser_terminals import PASTE_MANY, line, opened, press, screen, send, status
+from tests.browsing import Deck, connect, eventually, light, live, open_context
+from tests.conftest import Program
+
+HIDE = """(hidden) => {
+  Object.defineProperty(document, "hidden", {configurable: true, get: () => hidden});
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+TRANSLATE = """() => {
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const found = [];
+  while (walker.nextNode()) found.push(walker.currentNode);
+  for (const node of found) {
+    if (!node.data.trim() || node.parentElement.closest("[translate=no], script, style, noscript")) continue;
+    const font = document.createElement("font");
+    node.replaceWith(font);
+    font.append(`«${node.data}»`);
+  }
+}"""
+
+TOUCH = """(place, [from, to]) => {
+  const {left, top} = place.getBoundingClientRect();
+  const at = (y) => new Touch({identifier: 1, target: place, clientX: left + 20, clientY: top + y});
+  const send = (type, touches) => place.dispatchEvent(new TouchEvent(type, {touches, changedTouches: touches, bubbles: true, cancelable: true}));
+  send("touchstart", [at(from)]);
+  for (let step = 1; step <= 10; step++) send("touchmove", [at(from + (to - from) * step / 10)]);
+  send("touchend", []);
+}"""
+
+
+@pytest.fixture
+def echo(page: Page, deck: Deck) -> Locator:
+    deck.start("asyncio", name="echo")
+    live(page)
+    terminal = opened(page, "echo")
+    expect(status(terminal)).to_contain_text("inside")
+    return terminal
+
+
+def test_a_terminal_of_a_hidden_tab_comes_back_after_a_long_absence_of_the_app(
+    browser: Browser, program: Callable[..., Program], tmp_path: object
+) -> None:
+    options = ("--state", f"{tmp_path}/state.db")
+    running = program(*options)
+    context = browser.new_context(base_url=running.url, locale="en-US")
+    page = context.new_page()
+    page.clock.install()
+    page.request.post("/servers", data={"variant": "asyncio", "port": 0, "name": "echo"})
+    live(page)
+    terminal = opened(page, "echo")
+    expect(status(terminal)).to_contain_text("inside")
+    page.evaluate(HIDE, True)
+    running.end()
+    expect(status(terminal)).to_contain_text("connects again by itself")
+    for _ in range(14):
+        page.clock.fast_forward(20_000)
+        page.wait_for_timeout(50)
+    expect(status(terminal)).to_contain_text("when the app is back")
+    program(*options, "--port", str(running.port))
+    page.evaluate(HIDE, False)
+    page.clock.run_for(2000)
+    expect(status(terminal)).to_contain_text("inside")
+    context.close()
+
+
+@light
+def test_a_page_that_is_older_than_the_app_says_so_and_keeps_what_was_typed(
+    page: Page, deck: Deck, complaints: list[str]
+) -> None:
+    def older(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, body=re.sub(r'"build": "\w+"', '"build": "older"', answer.text()))
+
+    page.route(re.compile(r"/$"), older)
+    page.goto("/")
+    expect(page.locator("#live")).to_have_attribute("data-status", "outdated")
+    notice = page.get_by_role("status").filter(has_text="newer version")
+    expect(notice).to_be_visible()
+    deck.start("asyncio", name="unknown")
+    page.get_by_label("Port").fill("8123")
+    page.wait_for_timeout(500)
+    expect(page.locator("#server-unknown")).to_have_count(0)
+    page.unroute(re.compile(r"/$"))
+    notice.get_by_role("button", name="Load it again").click()
+    expect(page.locator("#live")).to_have_attribute("data-status", "live")
+    expect(page.locator("#server-unknown")).to_be_visible()
+    expect(page.get_by_label("Port")).to_have_value("8123")
+    # A page that was given to the browser by the test has no address of its own, and so no WebSocket.
+    complaints[:] = [one for one in complaints if "LOCAL_NETWORK_ACCESS" not in one]
+
+
+@light
+def test_a_translated_page_stays_up_to_date(page: Page, deck: Deck) -> None:
+    made = deck.start("asyncio", name="echo")
+    live(page)
+    expect(page.locator("#server-echo")).to_be_visible()
+    page.evaluate(TRANSLATE)
+    expect(page.locator("nav.pages font").first).to_be_attached()  # words are translated
+    with connect(made["port"], b"x"):
+        expect(page.locator("#server-echo .count")).to_contain_text("1 inside")
+        expect(page.locator("#count-connections")).to_have_text("1")
+    deck.rest.post("/servers/echo/stop")
+    expect(page.locator("#server-echo .state")).to_contain_text("stopped")
+
+
+@light
+def test_in_the_systems_colours_what_counts_is_seen(page: Page, deck: Deck) -> None:
+    made = deck.start("asyncio", name="echo")
+    page.emulate_media(forced_colors="active")
+    live(page)
+    with connect(made["port"], b"x"):
+        dot = page.locator("#server-echo .inside i").first
+        expect(dot).to_be_attached()
+
+        def colour(place: Locator, what: str = "backgroundColor") -> str:
+            return str(place.evaluate(f"(one) => getComputedStyle(one).{what}"))
+
+        ground = colour(page.locator("body"))
+        assert colour(dot) not in (ground, "rgba(0, 0, 0, 0)")
+        for kind in ("nav.pages a", ".choice a"):
+            current, other = (
+                page.locator(f"{kind}[aria-current]").first,
+                page.locator(f"{kind}:not([aria-current])").first,
+            )
+            assert colour(current) != colour(other)
+        terminal = opened(page, "echo")
+        hold = terminal.get_by_role("button", name="Hold", exact=True)
+        before = colour(hold)
+        hold.click()
+        expect(hold).to_have_attribute("aria-pressed", "true")
+        assert colour(hold) != before
+        page.goto("/ui/servers/echo")
+        assert colour(page.locator(".doorway .leaf")) not in (ground, "rgba(0, 0, 0, 0)")
+
+
+@light
+def test_the_dock_is_not_printed(page: Page, echo: Locator) -> None:
+    page.emulate_media(media="print")
+    expect(page.locator("#terminals")).to_be_hidden()
+    assert page.locator("body").evaluate("(body) => getComputedStyle(body).paddingBottom") == "0px"
+
+
+@light
+def test_the_screen_is_scrolled_by_a_finger(page: Page, echo: Locator) -> None:
+    line(echo).evaluate(PASTE_MANY, ["a line\n", 300])
+    send(echo, "the last")
+    expect(screen(echo)).to_contain_text("the last")
+    place = echo.locator(".screen")
+    place.evaluate(TOUCH, [10, 150])
+    expect(screen(echo)).not_to_contain_text("the last")
+    place.evaluate(TOUCH, [150, 0])
+    expect(screen(echo)).to_contain_text("the last")
+
+
+def test_the_lines_have_room_where_the_window_is_low(browser: Browser, deck: Deck, complaints: list[str]) -> None:
+    deck.start("asyncio", name="echo")
+    context = open_context(browser, deck, complaints, viewport={"width": 640, "height": 400})
+    page = context.new_page()
+    live(page)
+    terminal = opened(page, "echo")
+    high = terminal.locator(".screen").evaluate("(place) => place.clientHeight")
+    tools = terminal.locator(".tools").evaluate("(place) => place.clientHeight")
+    assert high >= 90
+    assert tools < high
+    context.close()
+    assert complaints == []
+
+
+@light
+def test_links_of_the_header_are_high_enough_for_a_finger(page: Page, deck: Deck) -> None:
+    live(page)
+    heights = page.locator("#top a").evaluate_all("(links) => links.map((one) => one.getBoundingClientRect().height)")
+    assert len(heights) > 8
+    assert min(heights) >= 24
+
+
+@light
+def test_a_key_that_is_held_down_sends_once(page: Page, echo: Locator, deck: Deck) -> None:
+    line(echo).fill("hello")
+    line(echo).focus()
+    for _ in range(5):
+        page.keyboard.down("Enter")
+    page.keyboard.up("Enter")
+    send(echo, "on")
+    expect(screen(echo)).to_contain_text("on")
+    eventually(lambda: deck.server("echo")["bytes_in"] == len("hello\non\n"), lambda: str(deck.server("echo")))
+
+
+@light
+def test_what_hides_is_shown(echo: Locator) -> None:
+    send(echo, "a\u200bb\u00adc\U000e0041d\u2060e")
+    for shown in ("\\u{200b}", "\\u{ad}", "\\u{e0041}", "\\u{2060}"):
+        expect(screen(echo)).to_contain_text(shown)
+
+
+@light
+def test_select_all_takes_the_screen_and_not_the_page(page: Page, echo: Locator) -> None:
+    send(echo, "hello")
+    expect(screen(echo)).to_contain_text("hello")
+    echo.locator(".screen").focus()
+    page.keyboard.press("Control+a")
+    assert page.evaluate("getSelection().toString()").strip() == ""
+    expect(echo.locator(".xterm-selection div").first).to_be_attached()
+
+
+@light
+def test_keys_without_a_picture_are_named_once_sent(page: Page, echo: Locator) -> None:
+    press(echo, "Raw keys")
+    for key, name in (("Escape", "Esc"), ("Tab", "Tab"), ("Control+c", "")):
+        page.keyboard.press(key)
+        expect(echo.locator(".hints")).to_contain_text(f"Sent last: {name}")
+
+
+@light
+@pytest.mark.parametrize("held", [False, True])
+def test_a_paste_of_any_size_passes(echo: Locator, deck: Deck, held: bool) -> None:
+    size = 45_000_000
+    if held:
+        press(echo, "Hold")
+    line(echo).evaluate(PASTE_MANY, ["0123456789" * 9_999 + "012345678\n", size // 100_000])
+    if held:
+        expect(echo).to_contain_text("received 262 kB")
+        expect(echo.get_by_role("progressbar")).to_be_visible()
+        press(echo, "Hold")
+    expect(echo).to_contain_text("sent 45.0 MB · received 45.0 MB", timeout=110_000)
+    now = deck.server("echo")
+    assert (now["bytes_in"], now["bytes_out"]) == (size, size)
+
+
+FOCUS = "() => { const one = document.activeElement; return one === document.body ? null : `${one.closest('[id]')?.id}:${one.textContent.trim()}`; }"
+HEARD = """() => {
+  window.heard = [];
+  const regions = "[role=status], [role=alert], [aria-live=polite]";
+  new MutationObserver((changes) => {
+    for (const {target} of changes) {
+      const region = (target.nodeType === 1 ? target : target.parentElement)?.closest(regions);
+      const text = region?.textContent.trim();
+      if (text && window.heard.at(-1) !== text) window.heard.push(text);
+    }
+  }).observe(document.body, {subtree: true, childList: true, characterData: true});
+}"""
+
+
+def focused(page: Page) -> str:
+    eventually(lambda: page.evaluate(FOCUS) is not None, lambda: "the focus has fallen to the body")
+    return str(page.evaluate(FOCUS))
+
+
+@light
+def test_the_focus_stays_where_something_was_done_and_it_is_said_once(page: Page, deck: Deck) -> None:
+    for name in ("one", "two", "three"):
+        deck.start("asyncio", name=name)
+    live(page)
+    page.evaluate(HEARD)
+    page.locator("#server-two").get_by_role("button", name=re.compile("Stop")).focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#server-two .state")).to_contain_text("stopped")
+    assert focused(page).startswith("server-two:")
+    page.wait_for_timeout(600)
+    page.locator("#server-two").get_by_role("button", name=re.compile("Start")).focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#server-two .state")).to_contain_text("running")
+    assert focused(page).startswith("server-two:")
+    page.wait_for_timeout(600)
+    deck.rest.delete("/servers/two")  # by another's doing
+    expect(page.locator("#server-two")).to_have_count(0)
+    assert focused(page).startswith("server-three:") or focused(page).startswith("server-one:")
+    page.wait_for_timeout(600)
+    heard = [text for text in page.evaluate("window.heard") if "two" in text]
+    assert heard == ["two: stopped.", "two: running.", "two was removed."]
+
+
+@light
+def test_the_focus_stays_with_the_connections_after_a_hang_up(page: Page, deck: Deck) -> None:
+    made = deck.start("asyncio", name="echo")
+    with connect(made["port"], b"x"), connect(made["port"], b"y"):
+        live(page, "/ui/servers/echo")
+        rows = page.locator("#connections tbody tr")
+        expect(rows).to_have_count(2)
+        rows.first.get_by_role("button", name=re.compile("Hang up")).focus()
+        page.keyboard.press("Enter")
+        expect(rows).to_have_count(1)
+        focused(page)
+        assert page.evaluate("document.activeElement.closest('#connections') !== null")
+        rows.first.get_by_role("button", name=re.compile("Hang up")).focus()
+        page.keyboard.press("Enter")
+        expect(page.locator("#connections")).to_contain_text("0 connections")
+        focused(page)
