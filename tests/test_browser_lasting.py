@@ -102,6 +102,14 @@ def test_a_page_that_is_older_than_the_app_says_so_and_keeps_what_was_typed(
 
 
 @light
+def test_where_a_proxy_holds_the_feed_back_that_is_said(page: Page, deck: Deck) -> None:
+    page.route_web_socket(re.compile("/events"), lambda _held: None)
+    page.goto("/")
+    expect(page.locator("#live")).to_have_attribute("data-status", "held")
+    expect(page.locator("#live-words")).to_contain_text("a proxy on the way may hold it back")
+
+
+@light
 def test_a_translated_page_stays_up_to_date(page: Page, deck: Deck) -> None:
     made = deck.start("asyncio", name="echo")
     live(page)
