@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-import sys
 import threading
 from contextlib import suppress
 from time import monotonic
@@ -19,6 +18,7 @@ from typing import Any
 from app.connections.roster import Roster
 from app.lens.lens import BLOCKS, Lens
 from app.lens.told import Told, encoded
+from app.loop.stacks import frames
 from app.supervising.run import Run
 from servers import Connection, Listener, look_at
 
@@ -97,10 +97,10 @@ class Sight:
             if view is None:
                 view = _views[self._loop] = LoopView(self._selector)
             view.show(*view.sights, self)
-        frames = sys._current_frames()
-        for thread in self.run.threads:
-            if frame := frames.get(thread.ident or 0):
-                self._look_inside(thread, frame)
+        with frames() as now:
+            for thread in self.run.threads:
+                if frame := now.get(thread.ident or 0):
+                    self._look_inside(thread, frame)
 
     def close(self) -> None:
         self.lens.closed = True

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import selectors
-import sys
 import threading
 import time
 from collections import deque
@@ -25,7 +24,7 @@ from typing import Any
 
 from app.loop.ownership import OWNER, owner_of
 from app.loop.shares import APP, IDLE, NOT_SERVERS, Lag, Look, divide, lag_of
-from app.loop.stacks import Place, stack_of
+from app.loop.stacks import Place, frames, stack_of
 from app.loop.worker import CpuClock
 
 log = logging.getLogger("echodeck.sampler")
@@ -195,26 +194,28 @@ class Sampler:
             latest.seconds = seconds
         elif seconds >= STALL:
             server = self._owner_now()
-            stack = stack_of(sys._current_frames().get(self._loop_thread))
+            with frames() as now:
+                stack = stack_of(now.get(self._loop_thread))
             at = datetime.now(UTC)
             self.stalls.append(Stall(at, seconds, None if server in NOT_SERVERS else server, stack))
             self.stalled += 1
 
     def _owner_now(self) -> str:
         """Whose turn it is on the loop: a server's name, ``app`` or ``idle``."""
-        frame = sys._current_frames().get(self._loop_thread)
         handle: Any = None
-        if frame is not None and frame.f_code is _SELECT:
-            if frame.f_locals.get("timeout") != 0:
-                return IDLE
-            ready = getattr(self._loop, "_ready", None)
-            handle = ready[0] if ready else None
-            if handle is None:
-                return IDLE
-        while handle is None and frame is not None:
-            if frame.f_code is _RUN:
-                handle = frame.f_locals.get("self")
-            frame = frame.f_back
+        with frames() as now:
+            frame = now.get(self._loop_thread)
+            if frame is not None and frame.f_code is _SELECT:
+                if frame.f_locals.get("timeout") != 0:
+                    return IDLE
+                ready = getattr(self._loop, "_ready", None)
+                handle = ready[0] if ready else None
+                if handle is None:
+                    return IDLE
+            while handle is None and frame is not None:
+                if frame.f_code is _RUN:
+                    handle = frame.f_locals.get("self")
+                frame = frame.f_back
         if handle is not None:
             owner = getattr(handle, "_context", {}).get(OWNER)
             return owner.name if owner is not None else APP

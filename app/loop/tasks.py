@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -13,7 +12,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from app.loop.ownership import owner_of
-from app.loop.stacks import MOST_FRAMES, Place, place_of, stack_of
+from app.loop.stacks import MOST_FRAMES, Place, frames, place_of, stack_of
 from servers import Variant, _connection, _selector, _witness
 
 
@@ -35,7 +34,8 @@ class Running:
     def stack(self) -> list[Place]:
         """The innermost call last."""
         if isinstance(self.work, threading.Thread):
-            places = stack_of(sys._current_frames().get(self.work.ident or 0))
+            with frames() as now:
+                places = stack_of(now.get(self.work.ident or 0))
             return [place for place in places if not _is_machinery(place.file)]
         return _stack_of_task(self.work)
 
@@ -115,18 +115,18 @@ def current_lines(server: Server) -> Lines:
     """
     file, threads = str(server.variant.path), server.threads
     found: Counter[tuple[int, str, bool]] = Counter()
-    frames = sys._current_frames() if threads else {}
     tasks = server.tasks if server.variant.runs_on == "loop" else server.tasks[1:]  # the first waits for its thread
     of = len(tasks) + len(threads)
     step = max(1, -(-of // MOST_LOOKED_AT))
     looked_at = 0
-    for thread in threads[::step]:
-        looked_at += 1
-        frame = frames.get(thread.ident or 0)
-        while frame is not None and frame.f_code.co_filename != file:
-            frame = frame.f_back
-        if frame is not None:
-            found[frame.f_lineno or 0, frame.f_code.co_name, True] += 1
+    with frames() as now:
+        for thread in threads[::step]:
+            looked_at += 1
+            frame = now.get(thread.ident or 0)
+            while frame is not None and frame.f_code.co_filename != file:
+                frame = frame.f_back
+            if frame is not None:
+                found[frame.f_lineno or 0, frame.f_code.co_name, True] += 1
     for task in tasks[::step]:
         looked_at += 1
         own = [frame for frame in _awaited(task) if frame.f_code.co_filename == file]
