@@ -19,5 +19,6 @@ async def terminal(websocket: WebSocket, name: str) -> None:
     server = supervisor.server(name)
     offered = websocket.scope["subprotocols"]
     chosen = next((known for known in (V1, RAW) if known in offered), None)
+    tells_taken = websocket.query_params.get("taken") == "1"
     await websocket.accept(chosen)
-    await terminals.serve(hand_over_of(websocket.scope), server, v1=chosen == V1)
+    await terminals.serve(hand_over_of(websocket.scope), server, v1=chosen == V1, tells_taken=tells_taken)

@@ -27,13 +27,13 @@ from app.console.byte_formats import ByteFormat
 from app.console.tables import escape
 from app.program.exit_codes import CUT_OFF, REFUSED, UNREACHABLE, print_error
 from app.terminals.close_codes import CloseCode
-from app.terminals.subprotocol import CREDIT, V1, encode
+from app.terminals.subprotocol import V1, encode
 
 MOST_AT_ONCE = 65_536
 """Bytes of stdin in one message."""
 
-MOST_AHEAD = 1_048_576
-"""Bytes that are sent ahead of credit."""
+MOST_AHEAD = 4_194_304
+"""Bytes that are sent ahead of what was taken."""
 
 SECONDS_TO_LEAVE = 1.0
 SECONDS_TO_BE_ACCEPTED = 0.3
@@ -72,30 +72,25 @@ def run_terminal(
 
 
 class Pace:
-    """While as much is owed as the app may send without credit, little more is sent than is credited: the credit lies
-    behind what was sent, which a server that is not read from may not take."""
+    """Little is sent ahead of what the server's end has taken: a credit lies behind what was sent before it, which a
+    server that is not read from may not take."""
 
     def __init__(self) -> None:
-        self._owed = self._ahead = 0
+        self._sent = self._taken = 0
         self._changed = threading.Condition()
         self._over = False
 
-    def received(self, count: int) -> None:
+    def taken(self, count: int) -> None:
+        """So many bytes in all."""
         with self._changed:
-            self._owed += count
-
-    def credited(self, count: int) -> None:
-        with self._changed:
-            self._owed -= count
-            self._ahead = max(0, self._ahead - count)
+            self._taken = count
             self._changed.notify_all()
 
     def sending(self, count: int) -> None:
         """Wait until so many bytes may go."""
         with self._changed:
-            self._changed.wait_for(lambda: self._over or self._owed < CREDIT or self._ahead < MOST_AHEAD)
-            if self._owed >= CREDIT:
-                self._ahead += count
+            self._changed.wait_for(lambda: self._over or self._sent - self._taken < MOST_AHEAD)
+            self._sent += count
 
     def end(self) -> None:
         with self._changed:
@@ -143,7 +138,7 @@ class TerminalClient:
         return code, websocket.close_reason or f"{self._deck.url} went away"
 
     async def _connect(self) -> ClientConnection:
-        url = f"ws{self._deck.url.removeprefix('http')}/servers/{quote(self._name, safe='')}/terminal"
+        url = f"ws{self._deck.url.removeprefix('http')}/servers/{quote(self._name, safe='')}/terminal?taken=1"
         try:
             return await connect(
                 url,
@@ -177,11 +172,11 @@ class TerminalClient:
         waits: asyncio.TimerHandle | None = None
         async for message in self._websocket:
             if isinstance(message, bytes):
-                self._pace.received(len(message))
                 self._out.put((self._byte_format.received(message), len(message)))
                 continue
             control: dict[str, Any] = json.loads(message)
-            self._out.put((self._byte_format.event(control), 0))
+            if control.get("type") != "taken":
+                self._out.put((self._byte_format.event(control), 0))
             match control.get("type"):  # what is not known here is of a later version
                 case "opened":
                     waits = self._loop.call_later(SECONDS_TO_BE_ACCEPTED, self._report, "waits in the backlog")
@@ -190,6 +185,8 @@ class TerminalClient:
                     if waits:
                         waits.cancel()
                     self._report(f"accepted as connection {control['connection']}")
+                case "taken":
+                    self._pace.taken(control["bytes"])
                 case "eof":  # everything from the server has arrived; nc ends then, too
                     self._server_ended = True
                     await self._websocket.send(encode("eof"))
@@ -239,7 +236,7 @@ class TerminalClient:
             self._loop.call_soon_threadsafe(do, *arguments)
 
     def _grant_credit(self, credit: int) -> None:
-        self._spawn(self._send_credit(credit))
+        self._spawn(self._send_control(encode("credit", bytes=credit)))
 
     def _close(self) -> None:
         self._spawn(self._websocket.close())
@@ -248,10 +245,6 @@ class TerminalClient:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    async def _send_credit(self, count: int) -> None:
-        await self._send_control(encode("credit", bytes=count))
-        self._pace.credited(count)
 
     async def _send_control(self, message: str) -> None:
         with suppress(ConnectionClosed):

@@ -24,6 +24,7 @@ from app.terminals.subprotocol import CREDIT, INVALID_MESSAGE, decode, encode
 
 CAP = MOST_UNSENT = CREDIT
 MOST_AHEAD = 16 * 1_048_576
+TAKEN_STEP = 65_536
 SECONDS_HALF_OPEN = 300.0
 """The server has ended, or waits for credit that waits for it, and the page does nothing."""
 
@@ -31,14 +32,17 @@ SECONDS_HALF_OPEN = 300.0
 class Bridge:
     """``verdict`` says why the server is being stopped; None while it is not.
 
+    ``tells_taken``: the page asked to be told how much of what it sent was taken, so as not to send too far ahead.
     ``over`` is done when both ends are, and ``stalled`` says whether the page was dropped for taking nothing.
     """
 
     page: PageEnd
 
-    def __init__(self, v1: bool, verdict: Callable[[], Verdict | None]) -> None:
+    def __init__(self, v1: bool, verdict: Callable[[], Verdict | None], tells_taken: bool = False) -> None:
         self.stalled = False
         self._v1 = v1
+        self._tells_taken = v1 and tells_taken
+        self._from_page = self._told_taken = 0
         self._verdict = verdict
         self._server: ServerEnd | None = None
         self._joined = bytearray()
@@ -90,7 +94,9 @@ class Bridge:
         if self._page_ended and self._v1:
             self._send_message("error", message="Bytes that come after eof are not sent.")
         elif self._server is not None:
+            self._from_page += len(data)
             self._server.send(data)
+            self._tell_taken()
 
     def text_from_page(self, text: str) -> None:
         if not self._v1:
@@ -140,6 +146,7 @@ class Bridge:
 
     def unsent_changed(self) -> None:
         assert self._server is not None
+        self._tell_taken()
         if self._server.takes_no_more:
             self.page.resume()
             return
@@ -174,6 +181,14 @@ class Bridge:
         self.page.fail(close_codes.BUG)
 
     # How
+
+    def _tell_taken(self) -> None:
+        """To a page that wants to know how much of what it sent the server's end has taken."""
+        if self._tells_taken and self._server is not None:
+            taken = self._from_page - self._server.unsent
+            if taken - self._told_taken >= TAKEN_STEP:
+                self._told_taken = taken
+                self._send_message("taken", bytes=taken)
 
     def _send_message(self, what: str, **more: Any) -> None:
         if self._v1:

@@ -1,6 +1,7 @@
 """``echodeck.v1``: what a terminal's page and the app say to each other besides bytes, as JSON in text messages.
 
-to the page     opened, accepted (the server's ``accept`` took it), eof (the server sent FIN), error
+to the page     opened, accepted (the server's ``accept`` took it), eof (the server sent FIN), error; and, to one that
+                asked by ``?taken=1``, taken (how many of its bytes the server's end has taken so far)
 from the page   credit (n bytes have been shown), eof (send FIN)
 """
 

@@ -46,7 +46,7 @@ class Terminals:
         """How many there are."""
         return len(self._open)
 
-    async def serve(self, hand_over: HandOver, server: Server, v1: bool) -> None:
+    async def serve(self, hand_over: HandOver, server: Server, v1: bool, tells_taken: bool = False) -> None:
         """Return when the terminal has ended, and nothing of it is left."""
         stops = server.stops
 
@@ -57,7 +57,7 @@ class Terminals:
                 return close_codes.node_lost(server.node)
             return close_codes.SERVER_STOPPED if server.stops != stops else None
 
-        bridge = Bridge(v1, verdict)
+        bridge = Bridge(v1, verdict, tells_taken)
         bridge.page = hand_over(bridge)
         try:
             if self.open >= self.most:

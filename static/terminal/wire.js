@@ -3,8 +3,8 @@
 // What is sent goes in pieces, and only while the browser holds little of it unsent: a WebSocket has no other way to say
 // that it is full than `bufferedAmount`, and no event for when it no longer is. What came is credited to the other side
 // once it is on the screen, in steps, so that a credit does not follow every frame; `hold` keeps the credit back, and
-// after 256 KiB the server is not read from any more. From then on little more is sent than is credited: the credit lies
-// behind what was sent, which a server that is not read from may not take.
+// after 256 KiB the server is not read from any more. A credit lies behind what was sent before it, which a server that is
+// not read from may not take: so the app tells what was taken, and little is sent ahead of that.
 import {at} from "../facts.js";
 import {serverPath} from "../rest.js";
 
@@ -12,8 +12,7 @@ const PIECE = 65_536;
 const MOST_BUFFERED = 1_048_576;
 const LOOK_MS = 15;
 const CREDIT_STEP = 65_536;
-const MOST_OWED = 262_144;
-const MOST_AHEAD = 1_048_576;
+const MOST_AHEAD = 4_194_304;
 
 /** `listener` is called: opened, accepted, received, serverEnded, complained, sent, finished, moved, closed. */
 export class Wire {
@@ -28,12 +27,13 @@ export class Wire {
   #look = 0;
   #unshown = 0;
   #credit = 0;
-  #ahead = 0; // bytes sent while all credit was owed, less what was credited since
+  #gone = 0; // bytes sent in all
+  #taken = 0; // and those of them that the server's end has taken
   #opened = false;
 
   constructor(server, listener) {
     this.#listener = listener;
-    const address = new URL(at(serverPath(server, "terminal")), location.href);
+    const address = new URL(`${at(serverPath(server, "terminal"))}?taken=1`, location.href);
     address.protocol = address.protocol.replace("http", "ws");
     const socket = (this.#socket = new WebSocket(address, "echodeck.v1"));
     socket.binaryType = "arraybuffer";
@@ -111,21 +111,21 @@ export class Wire {
       this.#pump();
     } else if (message.type === "accepted") this.#listener.accepted(message.connection);
     else if (message.type === "eof") this.#listener.serverEnded();
-    else if (message.type === "error") this.#listener.complained(message.message);
+    else if (message.type === "taken") {
+      this.#taken = message.bytes;
+      if (this.#queue.length) this.#pump();
+    } else if (message.type === "error") this.#listener.complained(message.message);
   }
 
   #grant() {
     if (this.holding || !this.#credit || this.#socket.readyState !== WebSocket.OPEN) return;
     if (this.#credit < CREDIT_STEP && this.#unshown) return;
     this.#socket.send(JSON.stringify({type: "credit", bytes: this.#credit}));
-    this.#ahead = Math.max(0, this.#ahead - this.#credit);
     this.#credit = 0;
-    if (this.#queue.length) this.#pump();
   }
 
   get #mayGo() {
-    if (this.#socket.bufferedAmount >= MOST_BUFFERED) return false;
-    return this.#unshown + this.#credit < MOST_OWED || this.#ahead < MOST_AHEAD;
+    return this.#socket.bufferedAmount < MOST_BUFFERED && this.#gone - this.#taken < MOST_AHEAD;
   }
 
   #pump() {
@@ -136,7 +136,7 @@ export class Wire {
       if (next.length > PIECE) this.#queue[0] = next.subarray(PIECE);
       else this.#queue.shift();
       this.#queued -= piece.length;
-      if (this.#unshown + this.#credit >= MOST_OWED) this.#ahead += piece.length;
+      this.#gone += piece.length;
       this.#socket.send(piece);
       this.#listener.sent(piece);
     }
