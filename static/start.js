@@ -25,6 +25,7 @@ const ALWAYS = ["servers", "loop"];
 document.documentElement.dataset.script = "";
 followHeader(feed);
 followVersion(feed);
+for (const id of ["notices", "walk", "terminals"]) isPatched(document.getElementById(id));
 keepFocus();
 sayOfServers(feed);
 followButtons();
@@ -32,9 +33,18 @@ traffic.follow(feed);
 loopSeries.follow(feed);
 every(1000, () => document.hidden || writeTimes(document));
 await begin(async (main) => {
+  isPatched(main);
   const page = await PAGES[main.dataset.page]?.();
   if (!page || main.dataset.page === "docs") feed.want(ALWAYS);
   return page?.mount(main, feed);
 });
 restoreTyped();
 if (localStorage.getItem("echodeck-walk")) (await import("./walk/walk.js")).resumeWalk();
+
+/**
+ * A browser's translation wraps the text nodes that it finds, and what is patched later would go into nodes that nobody
+ * sees. So what is patched is not for it: the interface has languages of its own.
+ */
+function isPatched(place) {
+  place.translate = false;
+}

@@ -5,7 +5,7 @@ async () => {
   const MOVING = /\b[\d.]+(?= (?:%|ms|s|min)(?: |$))/g;
   const answer = await fetch(location.href, {headers: {accept: "text/html"}});
   const painted = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const {takenOver} = await import("/static/painting/painted.js");
+  const {takenOver} = await import(new URL("painting/painted.js", document.querySelector("script[type=module][src]").src).href);
   return [...document.querySelectorAll("[id]")].filter((place) => takenOver.has(place)).map((place) => {
     const first = painted.getElementById(place.id);
     // Of a long table the script makes only the rows that are in view.

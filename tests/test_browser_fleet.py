@@ -115,7 +115,7 @@ def test_exceptions_of_all_nodes_are_on_one_page(three: Fleet, browser: Browser,
     expect(page.locator("#caught .catches > li")).to_have_count(3)
     live(page, "/ui/exceptions")
     alike(page, "caught")
-    page.goto("/ui/exceptions?server=s2")
+    live(page, "/ui/exceptions?server=s2")
     expect(page.locator("#caught .catches > li")).to_have_count(1)
     page.get_by_role("button", name="Clear those of s2").click()
     page.get_by_role("button", name="Clear", exact=True).click()

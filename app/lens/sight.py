@@ -97,10 +97,10 @@ class Sight:
             if view is None:
                 view = _views[self._loop] = LoopView(self._selector)
             view.show(*view.sights, self)
-        with frames() as now:
-            for thread in self.run.threads:
-                if frame := now.get(thread.ident or 0):
-                    self._look_inside(thread, frame)
+        now = frames()
+        for thread in self.run.threads:
+            if frame := now.get(thread.ident or 0):
+                self._look_inside(thread, frame)
 
     def close(self) -> None:
         self.lens.closed = True

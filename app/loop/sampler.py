@@ -194,28 +194,26 @@ class Sampler:
             latest.seconds = seconds
         elif seconds >= STALL:
             server = self._owner_now()
-            with frames() as now:
-                stack = stack_of(now.get(self._loop_thread))
+            stack = stack_of(frames().get(self._loop_thread))
             at = datetime.now(UTC)
             self.stalls.append(Stall(at, seconds, None if server in NOT_SERVERS else server, stack))
             self.stalled += 1
 
     def _owner_now(self) -> str:
         """Whose turn it is on the loop: a server's name, ``app`` or ``idle``."""
+        frame = frames().get(self._loop_thread)
         handle: Any = None
-        with frames() as now:
-            frame = now.get(self._loop_thread)
-            if frame is not None and frame.f_code is _SELECT:
-                if frame.f_locals.get("timeout") != 0:
-                    return IDLE
-                ready = getattr(self._loop, "_ready", None)
-                handle = ready[0] if ready else None
-                if handle is None:
-                    return IDLE
-            while handle is None and frame is not None:
-                if frame.f_code is _RUN:
-                    handle = frame.f_locals.get("self")
-                frame = frame.f_back
+        if frame is not None and frame.f_code is _SELECT:
+            if frame.f_locals.get("timeout") != 0:
+                return IDLE
+            ready = getattr(self._loop, "_ready", None)
+            handle = ready[0] if ready else None
+            if handle is None:
+                return IDLE
+        while handle is None and frame is not None:
+            if frame.f_code is _RUN:
+                handle = frame.f_locals.get("self")
+            frame = frame.f_back
         if handle is not None:
             owner = getattr(handle, "_context", {}).get(OWNER)
             return owner.name if owner is not None else APP

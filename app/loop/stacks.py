@@ -5,36 +5,26 @@ from __future__ import annotations
 import gc
 import linecache
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
 MOST_FRAMES = 40
 
-_LOOKING = threading.Lock()
+ROOM = 200
+"""Objects that looking at a stack makes, and more."""
 
 
-@contextmanager
-def frames() -> Iterator[dict[int, FrameType]]:
-    """The innermost frame of each thread, by its ident; to be let go of within.
+def frames() -> dict[int, FrameType]:
+    """The innermost frame of each thread, by its ident; to be let go of at once.
 
     Python 3.11 makes a frame object when it is asked for one, and may collect garbage in the midst of that. If a
     callback of the collector then gives the other thread its turn, the frame that the object is for is gone, and the
-    process may crash (python/cpython#111363). Later versions collect between two instructions only.
+    process may crash (python/cpython#111363). So what is about to be collected is collected before. Later versions
+    collect between two instructions only.
     """
-    if sys.version_info >= (3, 12):
-        yield sys._current_frames()
-        return
-    with _LOOKING:
-        was_enabled = gc.isenabled()
-        gc.disable()
-        try:
-            yield sys._current_frames()
-        finally:
-            if was_enabled:
-                gc.enable()
+    if sys.version_info < (3, 12) and gc.isenabled() and gc.get_count()[0] > gc.get_threshold()[0] - ROOM:
+        gc.collect(0)
+    return sys._current_frames()
 
 
 @dataclass(frozen=True, slots=True)

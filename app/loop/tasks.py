@@ -34,8 +34,7 @@ class Running:
     def stack(self) -> list[Place]:
         """The innermost call last."""
         if isinstance(self.work, threading.Thread):
-            with frames() as now:
-                places = stack_of(now.get(self.work.ident or 0))
+            places = stack_of(frames().get(self.work.ident or 0))
             return [place for place in places if not _is_machinery(place.file)]
         return _stack_of_task(self.work)
 
@@ -119,14 +118,14 @@ def current_lines(server: Server) -> Lines:
     of = len(tasks) + len(threads)
     step = max(1, -(-of // MOST_LOOKED_AT))
     looked_at = 0
-    with frames() as now:
-        for thread in threads[::step]:
-            looked_at += 1
-            frame = now.get(thread.ident or 0)
-            while frame is not None and frame.f_code.co_filename != file:
-                frame = frame.f_back
-            if frame is not None:
-                found[frame.f_lineno or 0, frame.f_code.co_name, True] += 1
+    now = frames() if threads else {}
+    for thread in threads[::step]:
+        looked_at += 1
+        frame = now.get(thread.ident or 0)
+        while frame is not None and frame.f_code.co_filename != file:
+            frame = frame.f_back
+        if frame is not None:
+            found[frame.f_lineno or 0, frame.f_code.co_name, True] += 1
     for task in tasks[::step]:
         looked_at += 1
         own = [frame for frame in _awaited(task) if frame.f_code.co_filename == file]
