@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import socket
 import threading
 import time
 from base64 import b64decode
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
@@ -17,7 +18,8 @@ from websockets.sync.client import connect
 
 import echodeck
 from app.lens.lens import IN_A_BEAT, KEYS, Lens
-from app.lens.lenses import MOST_PENDING, Lenses
+from app.lens.lenses import MOST_PENDING, Lenses, Viewer
+from app.lens.told import Told
 from app.supervising.supervisor import Supervisor
 from servers import Connection, Listener, discover
 from servers._connection import ShownConnection
@@ -255,8 +257,6 @@ def _tasks(deck: echodeck.Client) -> Any:
 
 
 async def test_nothing_is_worn_while_nobody_looks(supervisor: Supervisor, start: Start) -> None:
-    import asyncio
-
     selector = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]
     plain = type(selector)
     server = await start("selectors")
@@ -393,3 +393,27 @@ def test_threads_that_call_at_once_lose_nothing() -> None:
     unique = {id(one): one for one in told}.values()
     assert sum(one.times for one in unique) == 18_000
     assert Listener.lens is None
+
+
+async def test_who_leaves_twice_does_not_blind_the_next(supervisor: Supervisor, start: Start) -> None:
+    server = await start("asyncio")
+    lenses = Lenses(supervisor)
+    first = lenses.look(server.name)
+    first.leave()
+    second = lenses.look(server.name)
+    first.leave()  # a stream's end may say it once more, after somebody else has come
+    async with await Client.to(server.spec.port) as client:
+        await client.ask(b"hi\n", b"hi\n")
+        told = [one.call async for one in _calls_of(second)]
+    assert {"accept", "recv", "send"} <= set(told)
+    second.leave()
+
+
+async def _calls_of(viewer: Viewer) -> AsyncIterator[Told]:
+    """Until it is told of a ``send``."""
+    async with asyncio.timeout(5):
+        async for beat in viewer.beats():
+            for one in beat.calls:
+                yield one
+                if one.call == "send":
+                    return

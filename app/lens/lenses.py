@@ -184,8 +184,8 @@ class Look:
     def leave(self, viewer: Viewer) -> None:
         if viewer in self.viewers:
             self.viewers.remove(viewer)
-        if not self.viewers:
-            self._over()
+            if not self.viewers:
+                self._over()
 
     def _over(self) -> None:
         self.sight.close()
