@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import threading
 from contextlib import suppress
 
 import pytest
 from fastapi import FastAPI
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from app.console.terminal_client import MOST_AHEAD, Pace
 from app.terminals import bridge, page_end, server_end, stall_timeout
 from app.terminals.bridge import CAP, CREDIT, Bridge
 from app.terminals.stall_timeout import StallTimeout
-from tests.bridged import V1, Page, bare, bridges, everything, frames_of, masked, served
+from tests.bridged import V1, Page, address, bare, bridges, everything, frames_of, masked, served
 from tests.conftest import Start
 from tests.helpers import PATIENCE, settled, until
 
@@ -366,3 +369,45 @@ async def test_pings_go_out_and_come_back(app: FastAPI, begin: Start, monkeypatc
             while b"\x8a\x04ping" not in told:
                 told += await loop.sock_recv(sock, 100)
         assert set(told.replace(b"\x8a\x04ping", b"")) <= {0x89, 0}
+
+
+@pytest.mark.parametrize("asks", [True, False])
+async def test_who_asks_is_told_how_much_the_server_has_taken(app: FastAPI, begin: Start, asks: bool) -> None:
+    made = await begin("asyncio")
+    async with (
+        served(app) as port,
+        connect(address(port, made.name) + "?taken=1" * asks, subprotocols=[V1], proxy=None) as page,  # type: ignore[arg-type, list-item]
+    ):
+        opened = json.loads(await page.recv())
+        assert opened.get("taken") == (0 if asks else None)
+        received, told = 0, []
+        for _ in range(10):
+            await page.send(b"x" * 50_000)
+        while received < 500_000:
+            message = await page.recv()
+            if isinstance(message, bytes):
+                received += len(message)
+                await page.send(json.dumps({"type": "credit", "bytes": len(message)}))
+            elif (one := json.loads(message))["type"] == "taken":
+                told.append(one["bytes"])
+        assert told == sorted(set(told))
+        if asks:
+            assert 500_000 - bridge.TAKEN_STEP < told[-1] <= 500_000
+        else:
+            assert told == []
+
+
+def test_a_pipe_goes_at_the_pace_that_it_is_told_or_at_its_own() -> None:
+    pace = Pace()
+    for _ in range(3):
+        pace.sending(MOST_AHEAD)  # an app of an earlier version tells nothing
+    pace = Pace()
+    pace.taken(0)
+    pace.sending(MOST_AHEAD)
+    waits = threading.Thread(target=pace.sending, args=(1,))
+    waits.start()
+    waits.join(0.1)
+    assert waits.is_alive()
+    pace.taken(1)
+    waits.join(PATIENCE)
+    assert not waits.is_alive()

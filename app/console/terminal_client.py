@@ -76,12 +76,13 @@ class Pace:
     server that is not read from may not take."""
 
     def __init__(self) -> None:
-        self._sent = self._taken = 0
+        self._sent = 0
+        self._taken: int | None = None
         self._changed = threading.Condition()
         self._over = False
 
     def taken(self, count: int) -> None:
-        """So many bytes in all."""
+        """So many bytes in all; an app of an earlier version never tells."""
         with self._changed:
             self._taken = count
             self._changed.notify_all()
@@ -89,8 +90,11 @@ class Pace:
     def sending(self, count: int) -> None:
         """Wait until so many bytes may go."""
         with self._changed:
-            self._changed.wait_for(lambda: self._over or self._sent - self._taken < MOST_AHEAD)
+            self._changed.wait_for(self._may_go)
             self._sent += count
+
+    def _may_go(self) -> bool:
+        return self._over or self._taken is None or self._sent - self._taken < MOST_AHEAD
 
     def end(self) -> None:
         with self._changed:
@@ -179,6 +183,8 @@ class TerminalClient:
                 self._out.put((self._byte_format.event(control), 0))
             match control.get("type"):  # what is not known here is of a later version
                 case "opened":
+                    if "taken" in control:
+                        self._pace.taken(control["taken"])
                     waits = self._loop.call_later(SECONDS_TO_BE_ACCEPTED, self._report, "waits in the backlog")
                     threading.Thread(target=self._read_stdin, daemon=True).start()
                 case "accepted":

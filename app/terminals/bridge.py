@@ -66,7 +66,8 @@ class Bridge:
     def open(self, end: ServerEnd, about: dict[str, str]) -> None:
         """There is; ``about`` says which, for the page."""
         self._server = end
-        self._send_message("opened", **about, credit=CREDIT)
+        more: dict[str, Any] = {"taken": 0} if self._tells_taken else {}  # an app of an earlier version cannot tell it
+        self._send_message("opened", **about, credit=CREDIT, **more)
         if self._connection is not None:
             self._send_message("accepted", connection=self._connection)
         self._make_room()

@@ -28,7 +28,7 @@ export class Wire {
   #unshown = 0;
   #credit = 0;
   #gone = 0; // bytes sent in all
-  #taken = 0; // and those of them that the server's end has taken
+  #taken = null; // and those of them that the server's end has taken; null while the app does not tell
   #opened = false;
 
   constructor(server, listener) {
@@ -107,6 +107,7 @@ export class Wire {
   #receive(message) {
     if (message.type === "opened") {
       this.#opened = true;
+      this.#taken = message.taken ?? null; // in a fleet it may be an app of an earlier version that answers
       this.#listener.opened(message);
       this.#pump();
     } else if (message.type === "accepted") this.#listener.accepted(message.connection);
@@ -125,7 +126,7 @@ export class Wire {
   }
 
   get #mayGo() {
-    return this.#socket.bufferedAmount < MOST_BUFFERED && this.#gone - this.#taken < MOST_AHEAD;
+    return this.#socket.bufferedAmount < MOST_BUFFERED && (this.#taken === null || this.#gone - this.#taken < MOST_AHEAD);
   }
 
   #pump() {
