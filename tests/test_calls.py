@@ -18,8 +18,9 @@ from websockets.sync.client import connect
 
 import echodeck
 from app.lens.lens import IN_A_BEAT, KEYS, Lens
-from app.lens.lenses import MOST_PENDING, Lenses, Viewer
+from app.lens.lenses import Lenses
 from app.lens.told import Told
+from app.lens.viewer import MOST_PENDING, Viewer
 from app.supervising.supervisor import Supervisor
 from servers import Connection, Listener, discover
 from servers._connection import ShownConnection
@@ -107,6 +108,18 @@ def test_a_selector_of_its_own_is_seen(echodeck_app: echodeck.Client, echo_serve
     (accept,) = seen.of("accept")
     assert seen.of("register", on="selector")[0]["args"] == {"file": accept["result"], "events": "read"}
     assert seen.of("unregister", on="selector")[0]["args"] == {"file": accept["result"]}
+    seen.close()
+
+
+def test_each_thread_has_its_own_name(echodeck_app: echodeck.Client, echo_servers: Servers) -> None:
+    server = echo_servers("threads")
+    seen = Looking(echodeck_app, server.name)
+    for number in range(1, 4):
+        with socket.create_connection(server.address) as client:
+            client.sendall(b"hi\n")
+            assert client.recv(10) == b"hi\n"
+        seen.until(lambda number=number: len(seen.of("close")) == number, "its thread has ended")
+    assert len({one["thread"] for one in seen.of("close")}) == 3
     seen.close()
 
 

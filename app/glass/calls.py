@@ -16,7 +16,8 @@ from app.addresses import format_address
 from app.api.problems import responses
 from app.errors import Invalid, NotRunning, TooManyStreams, Unknown
 from app.lens.buffers import Buffers
-from app.lens.lenses import Beat, Lenses, Viewer
+from app.lens.lenses import Lenses
+from app.lens.viewer import Beat, Viewer
 from app.shapes.openapi import EVENT_STREAM
 from app.watching.event import Event
 from app.web.streams import EventStream, send_by_websocket
@@ -85,7 +86,7 @@ def beginning(viewer: Viewer) -> dict[str, Any]:
 
 
 def as_json(viewer: Viewer, beat: Beat, with_bytes: bool) -> str:
-    calls = ",".join([viewer.json(one, with_bytes) for one in beat.calls])
+    calls = ",".join([viewer.json(one, viewer.number(one), with_bytes) for one in beat.calls])
     at = max(0.0, beat.at - viewer.began)
     return (
         f'{{"calls":[{calls}],"at":{at:.6f},"state":{json.dumps(state(beat.buffers))},'

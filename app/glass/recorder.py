@@ -11,7 +11,8 @@ from typing import Any
 from app.errors import RecordersBusy
 from app.glass.calls import beginning, state
 from app.glass.shelf import Shelf
-from app.lens.lenses import Beat, Lenses, Viewer
+from app.lens.lenses import Lenses
+from app.lens.viewer import Beat, Viewer
 from app.recordings.recording import Recording, State, pack
 
 MOST_CALLS = 100_000
@@ -67,13 +68,12 @@ class _Taken:
 
     def add(self, viewer: Viewer, beat: Beat) -> None:
         for one in beat.calls:
-            text = viewer.json(one)
-            number = int(text[5 : text.index(",")])
+            number = viewer.number(one)
             if number <= MOST_CALLS:
-                self.calls[number] = text
-            if '"peer":' in text:
-                call = json.loads(text)
-                self.head["connections"][call["result"]] = call["peer"]
+                self.calls[number] = viewer.json(one, number)
+            if came := viewer.let_in(one):
+                id, address = came
+                self.head["connections"][id] = address
         at = max(0.0, beat.at - viewer.began)
         self.states.append(json.dumps({"at": round(at, 6), **state(beat.buffers)}))
         self.head["folding"], self.head["dropped"] = beat.folding, beat.dropped

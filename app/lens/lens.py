@@ -13,7 +13,7 @@ import errno
 import logging
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import Context
 from time import monotonic
 from typing import Any, Literal
@@ -35,8 +35,8 @@ FEW = 3_000
 """Calls in a second at which they are told each by itself again."""
 
 SECOND = 1.0
-DEEP = 9
-"""Frames between a call and the variant's line, at most."""
+DEEP = 13
+"""Frames from here to the variant's line, at most."""
 
 BLOCKS = frozenset({"accept", "recv", "recv_into", "send", "sendall", "sendmsg", "select"})
 
@@ -69,7 +69,6 @@ class Lens:
         self._second = monotonic()
         self._inside: dict[int, Told] = {}
         self._loop_thread = threading.get_ident()
-        self._thread_names: dict[int, str] = {}
 
     # On the thread that makes the call
 
@@ -131,10 +130,12 @@ class Lens:
                     inside.took, inside.result, inside.errno = ended - inside.began, result, error
                     inside.data = _first(data)
                     self._calls += 1
-                    if self._keeps(inside):
+                    # One that was told as not returned has to be told again.
+                    if inside.pending or self._has_room(call, result, error):
+                        self._left -= 1
                         self._kept.append(inside)
                     else:
-                        self._count(inside)
+                        self._count(call, on, inside.began, ended, result, error, lambda: inside)
                     return
         began = began or ended
         with self._lock:
@@ -145,25 +146,10 @@ class Lens:
                     self._told(call, on, argument, began, ended - began, ident, result, error, _first(data))
                 )
                 return
-            key = (call, on, None if isinstance(result, Connection) else result, error)
-            counted = self._counted.get(key)
-            if counted is not None:
-                counted.times += 1
-                counted.took += ended - began  # type: ignore[operator]
-                counted.last = began
-            elif len(self._counted) < self.keys:
-                self._counted[key] = self._told(
-                    call, on, argument, began, ended - began, ident, result, error, _first(data)
-                )
-            else:
-                self.dropped += 1
-
-    def _keeps(self, told: Told) -> bool:
-        """Whether there is room; one that was told as not returned has to be told again."""
-        if told.pending or self._has_room(told.call, told.result, told.errno):
-            self._left -= 1
-            return True
-        return False
+            self._count(
+                call, on, began, ended, result, error,
+                lambda: self._told(call, on, argument, began, ended - began, ident, result, error, _first(data)),
+            )  # fmt: skip
 
     def _has_room(self, call: str, result: Any, error: int | None) -> bool:
         """Once there are too many, those that found nothing are counted, so that the others do not drown in them."""
@@ -171,15 +157,18 @@ class Lens:
             self.folding == "runs" or not (error in NOTHING or call == "wait" or (call == "select" and not result))
         )
 
-    def _count(self, told: Told) -> None:
-        key = (told.call, told.on, None if isinstance(told.result, Connection) else told.result, told.errno)
+    def _count(
+        self, call: str, on: Any, began: float, ended: float, result: Any, error: int | None, told: Callable[[], Told]
+    ) -> None:
+        """One more of its kind; the first one is ``told``."""
+        key = (call, on, None if isinstance(result, Connection) else result, error)
         counted = self._counted.get(key)
         if counted is not None:
-            counted.times += told.times
-            counted.took = (counted.took or 0.0) + (told.took or 0.0)
-            counted.last = told.began
+            counted.times += 1
+            counted.took = (counted.took or 0.0) + ended - began
+            counted.last = began
         elif len(self._counted) < self.keys:
-            self._counted[key] = told
+            self._counted[key] = told()
         else:
             self.dropped += 1
 
@@ -192,11 +181,11 @@ class Lens:
         line = None if call == "wait" else self._line()
         if line is None:
             task = None  # it is the loop that calls, on behalf of whoever waits
-        name = self._thread_names.get(ident) or self._name(ident)
+        name = threading.current_thread().name  # by its ident it may be that of one that has ended
         return Told(call, on, argument, began, took, name, task, result, error, data, line, 1, began)
 
     def _line(self) -> int | None:
-        frame = sys._getframe(4)
+        frame = sys._getframe(2)
         for _ in range(DEEP):
             if frame.f_code.co_filename == self._path:
                 return frame.f_lineno
@@ -204,12 +193,6 @@ class Lens:
                 return None
             frame = frame.f_back
         return None
-
-    def _name(self, ident: int) -> str:
-        name = threading.current_thread().name
-        if len(self._thread_names) < KEYS:
-            self._thread_names[ident] = name
-        return name
 
     def _left_behind(self, ident: int, now: float) -> None:
         """What this thread was in when the lens came has returned, unseen."""

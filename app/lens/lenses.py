@@ -9,144 +9,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
-from collections.abc import AsyncGenerator
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from app.errors import NotRunning
 from app.lens.buffers import MOST_SHOWN, Buffers, buffers
 from app.lens.lens import IN_A_BEAT, KEYS, Folding
 from app.lens.sight import Sight
 from app.lens.told import Told
+from app.lens.viewer import Beat, Reason, Viewer
 from app.supervising.server import Server
 from app.supervising.supervisor import Supervisor
 
 log = logging.getLogger("echodeck.lens")
 
 BEAT = 0.1
-MOST_PENDING = 6_000
-"""Calls that wait for a viewer to take them, before it counts as too slow."""
-
 MOST_COST, LITTLE_COST = 0.1, 0.03
 """Shares of a processor: from where on more is folded, and below which less is."""
-
-Reason = Literal["stopped", "removed", "app ends", "too slow", "failed", "left"]
-
-
-@dataclass(frozen=True)
-class Beat:
-    """What was called since the last one. ``at`` in seconds of the monotonic clock."""
-
-    at: float
-    calls: list[Told]
-    buffers: Buffers
-    folding: Folding
-    dropped: int
-
-
-class Viewer:
-    """One who looks; ``began`` in seconds of the monotonic clock. ``end`` says why it is over, once it is; ``held`` are
-    calls that it gets with the next beat."""
-
-    def __init__(self, look: Look) -> None:
-        self.began = time.monotonic()
-        self.end: Reason | None = None
-        self.held: list[Told] = []
-        self._look = look
-        self._beats: deque[Beat] = deque()
-        self._pending = 0
-        self._news = asyncio.Event()
-        self._count = 0
-        self._open: dict[Told, int] = {}
-        self._dropped_before = look.dropped
-        self._first = Beat(self.began, look.inside(), look.buffers(), look.folding, 0)
-
-    @property
-    def first(self) -> Beat:
-        """As it was when this one came: the calls that had not returned then."""
-        return self._first
-
-    @property
-    def server(self) -> Server:
-        return self._look.server
-
-    @property
-    def waits(self) -> bool:
-        return self._look.sight.waits
-
-    def connections(self) -> list[tuple[str, Any]]:
-        """Who is inside now: ids, and addresses."""
-        return self._look.connections()
-
-    async def beats(self) -> AsyncGenerator[Beat, None]:
-        """Until it is over."""
-        try:
-            if self._first.calls:
-                yield self._first
-            while True:
-                while self._beats and self.end != "too slow":
-                    beat = self._beats.popleft()
-                    self._pending -= len(beat.calls)
-                    yield beat
-                if self.end is not None:
-                    return
-                await self._news.wait()
-                self._news.clear()
-        finally:
-            self.leave()
-
-    def leave(self) -> None:
-        self._look.leave(self)
-
-    def stop(self) -> None:
-        """Have enough: the beats end with what there is now."""
-        if self.end is None:
-            self._look.settle(self)
-            self.finish("left")
-
-    def give(self, beat: Beat) -> None:
-        calls, self.held = self.held + beat.calls, []
-        self._pending += len(calls)
-        if self._pending > MOST_PENDING:
-            self.finish("too slow")
-            self._beats.clear()
-        else:
-            dropped = beat.dropped - self._dropped_before
-            self._beats.append(Beat(beat.at, calls, beat.buffers, beat.folding, dropped))
-            self._news.set()
-
-    def finish(self, reason: Reason) -> None:
-        self.end = self.end or reason
-        self._news.set()
-
-    def number(self, told: Told) -> int:
-        """Of a call in this stream; the same for one that has returned by now."""
-        number = self._open.pop(told, 0)
-        if not number:
-            self._count += 1
-            number = self._count
-            if told.pending:  # it is told once more, even if it has returned by now
-                self._open[told] = number
-        return number
-
-    def json(self, told: Told, with_bytes: bool = True) -> str:
-        """One call as the contract has it."""
-        before, data = self._look.sight.encoded(told)
-        at = max(0.0, told.began - self.began)
-        took = "null" if told.took is None else f"{told.took:.6f}"
-        shown = data if with_bytes else "null"
-        line = "null" if told.line is None else str(told.line)
-        last = f',"last":{max(0.0, told.last - self.began):.6f}' if told.times > 1 else ""
-        return (
-            f'{{"n":{self.number(told)},"at":{at:.6f},"took":{took},{before},"bytes":{shown},"line":{line},'
-            f'"times":{told.times}{last}}}'
-        )
-
-    def spent(self, seconds: float) -> None:
-        """Processor time that telling this viewer has cost."""
-        self._look.cost += seconds
 
 
 class Look:
@@ -170,6 +49,16 @@ class Look:
     @property
     def folding(self) -> Folding:
         return self.sight.lens.folding
+
+    @property
+    def waits(self) -> bool:
+        return self.sight.waits
+
+    def encoded(self, told: Told) -> tuple[str, str]:
+        return self.sight.encoded(told)
+
+    def let_in(self, told: Told) -> tuple[str, str] | None:
+        return self.sight.let_in(told)
 
     def inside(self) -> list[Told]:
         return self.sight.lens.inside()

@@ -17,7 +17,7 @@ from typing import Any
 
 from app.connections.roster import Roster
 from app.lens.lens import BLOCKS, Lens
-from app.lens.told import Told, encoded
+from app.lens.told import Told, encoded, let_in
 from app.loop.stacks import frames
 from app.supervising.run import Run
 from servers import Connection, Listener, look_at
@@ -122,6 +122,9 @@ class Sight:
                 with suppress(OSError, ValueError, AttributeError):  # closed, or of a kind without a descriptor
                     self.lens.files[selector.fileno()] = selector  # type: ignore[attr-defined]
                 look_at(selector, self.lens)
+
+    def let_in(self, told: Told) -> tuple[str, str] | None:
+        return let_in(told, self._prefix)
 
     def encoded(self, told: Told) -> tuple[str, str]:
         return encoded(told, self._prefix, self._selector)

@@ -10,6 +10,7 @@ from base64 import b64encode
 from dataclasses import dataclass
 from typing import Any
 
+from app.addresses import format_address
 from servers import Connection, Listener
 
 MOST_BYTES = 64
@@ -84,12 +85,17 @@ def arguments(told: Told, prefix: str, loop: Any) -> dict[str, Any]:
     return {}
 
 
+def let_in(told: Told, prefix: str) -> tuple[str, str] | None:
+    """Id and address of the client that this call has let in."""
+    client = told.result.client if isinstance(told.result, Connection) else None
+    return (f"{prefix}{client.number}", format_address(*client.address[:2])) if client is not None else None
+
+
 def encoded(told: Told, prefix: str, loop: Any) -> tuple[str, str]:
     """The JSON of its fields but for the number, the times and the line; and that of its bytes."""
     if told.tail is None:
-        result = told.result
-        if isinstance(result, Connection):
-            result = id_of(result, prefix, loop) if result.client is not None else None
+        came = let_in(told, prefix)
+        result = told.result if not isinstance(told.result, Connection) else came[0] if came else None
         task = told.task.get_name() if isinstance(told.task, asyncio.Task) else None
         fields: dict[str, Any] = {
             "thread": told.thread,
@@ -100,9 +106,8 @@ def encoded(told: Told, prefix: str, loop: Any) -> tuple[str, str]:
             "result": result,
             "errno": errno.errorcode.get(told.errno, str(told.errno)) if told.errno is not None else None,
         }
-        if isinstance(told.result, Connection) and told.result.client is not None:
-            host, port = told.result.client.address[:2]
-            fields["peer"] = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        if came:
+            fields["peer"] = came[1]
         data = b64encode(told.data).decode() if told.data is not None else None
         first = json.dumps(fields, separators=(",", ":"))[1:-1]
         tail = (first, "null" if data is None else f'"{data}"')
