@@ -10,8 +10,8 @@ import {_} from "./words.js";
 export async function act(name, action) {
   if (action !== "remove") return call("POST", serverPath(name, action));
   const {spec, desired} = await call("GET", serverPath(name));
-  isTold(name);
   await call("DELETE", serverPath(name));
+  isTold(name);
   notice(_("%(name)s was removed.", {name}), {
     undo: {
       words: _("Undo"),

@@ -64,20 +64,19 @@ export const isTold = (name) => toldOtherwise.add(name);
 /** Which server began to run, ended, or went: in a region that is read aloud. */
 export function sayOfServers(feed) {
   const region = document.getElementById("said");
-  let before = null, waits = 0, emptied = 0;
+  const before = new Map(); // their states
+  let waits = 0, emptied = 0;
   const due = new Map();
   feed.follow((changes) => {
-    const now = new Map([...feed.servers.values()].map((one) => [one.name, one.state]));
-    if (before && !changes.snapshot) {
-      for (const name of changes.servers) {
-        const state = now.get(name);
-        if (state === before.get(name)) continue;
-        if (state === undefined && !before.has(name)) continue;
-        if (state === undefined) due.set(name, _("%(name)s was removed.", {name}));
-        else if (state === "running" || states[state].rests) due.set(name, `${name}: ${states[state].words}.`);
-      }
+    for (const name of changes.servers) {
+      const was = before.get(name), state = feed.servers.get(name)?.state;
+      if (state === was) continue;
+      if (state === undefined) before.delete(name);
+      else before.set(name, state);
+      if (changes.snapshot) continue; // it says how things are, and not that they have become so
+      if (state === undefined) due.set(name, _("%(name)s was removed.", {name}));
+      else if (state === "running" || states[state].rests) due.set(name, `${name}: ${states[state].words}.`);
     }
-    before = now;
     if (due.size && !waits) waits = setTimeout(say, TOGETHER_MS);
   });
 

@@ -156,7 +156,7 @@ def test_a_mistake_in_a_script_is_pointed_at(page: Page, complaints: list[str]) 
 
 
 @light
-def test_two_thousand_events_are_painted_at_once_and_scroll(page: Page, deck: Deck) -> None:
+def test_two_thousand_events_are_all_painted(page: Page, deck: Deck) -> None:
     id = record(deck)
     page.goto(f"{deck.url}/ui/recordings/{id}")
     expect(page.locator(".calls-picture")).to_be_visible()
@@ -170,15 +170,13 @@ def test_two_thousand_events_are_painted_at_once_and_scroll(page: Page, deck: De
           recording.seconds = 10;
           recording.clients = null;
           recording.zero = 0;
-          const began = performance.now();
           const model = picture.modelOf(recording);
           const place = document.querySelector(".drawn");
           place.innerHTML = picture.drawn(model, {scale: 120, id: "x", label: "x"}, (text) => text);
-          place.getBoundingClientRect();
-          return {ms: performance.now() - began, shown: place.querySelectorAll("rect.does, line.went").length};
+          return place.querySelectorAll("rect.does, line.went").length;
         }"""
     )
-    assert painted["shown"] > 2000
+    assert painted > 2000
 
 
 @light

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 
 from fastapi import APIRouter, Request
@@ -22,6 +21,8 @@ from app.web.parameters import supervisor
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=PageRoute)
 
 FIRST = "three-clients-one-silent"
+MOST_READ, MOST_LISTED = 2_000, 500
+"""Calls of a recording that is read on each page for those without scripts, and how many of them are listed."""
 
 
 @router.get("/ui/glass")
@@ -64,7 +65,7 @@ async def _playback(request: Request, found: list[Recording], source: str, compa
     comparison = heads[0]["comparison"] if compared else None
     text = comparison["script"] if comparison else None
     lesson = next((one.lesson for one in SCRIPTS.values() if one.script.text == text), None)
-    listed = await asyncio.to_thread(lambda: [json.loads(one.whole)["calls"][:500] for one in found])
+    listed = [json.loads(one.whole)["calls"][:MOST_LISTED] if one.head["count"] <= MOST_READ else None for one in found]
     more = {"heads": heads, "comparison": comparison, "source": source, "lesson": lesson, "listed": listed}
     return await page(request, "playback.html", more)
 
