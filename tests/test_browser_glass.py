@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browsing import Deck, light, live, refused, serious
 
@@ -163,6 +164,7 @@ def test_two_thousand_events_are_all_painted(page: Page, deck: Deck) -> None:
     painted = page.evaluate(
         """async () => {
           const picture = await import(new URL("/static/glass/picture.js", location.href).href);
+          const {modelOf} = await import(new URL("/static/glass/model.js", location.href).href);
           const recording = await (await fetch(`/recordings/${location.pathname.split("/").pop()}`)).json();
           const [id] = Object.keys(recording.connections);
           const call = recording.calls.find((one) => one.call === "recv");
@@ -170,13 +172,31 @@ def test_two_thousand_events_are_all_painted(page: Page, deck: Deck) -> None:
           recording.seconds = 10;
           recording.clients = null;
           recording.zero = 0;
-          const model = picture.modelOf(recording);
+          const model = modelOf(recording);
           const place = document.querySelector(".drawn");
           place.innerHTML = picture.drawn(model, {scale: 120, id: "x", label: "x"}, (text) => text);
           return place.querySelectorAll("rect.does, line.went").length;
         }"""
     )
     assert painted > 2000
+
+
+def test_a_file_to_hand_out_plays_by_itself(browser: Browser, deck: Deck, tmp_path: Path) -> None:
+    sheet = tmp_path / "lesson.html"
+    sheet.write_text(deck.rest.get(f"/comparisons/{record(deck)}", params={"format": "html"}).text)
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda request: wrong.append(request.url) if not request.url.startswith("file:") else None)
+    page.goto(sheet.as_uri())
+    expect(page.locator(".calls-picture")).to_contain_text("blocked")
+    before = page.locator("output.at").inner_text()
+    page.get_by_role("button", name="One call on").click()
+    expect(page.locator("output.at")).not_to_have_text(before)
+    expect(page.locator(".says")).to_contain_text("recv(65536)")
+    assert wrong == []
+    context.close()
 
 
 @light

@@ -3,7 +3,9 @@ import {call as rest, serverPath} from "../rest.js";
 import {openStream} from "../stream.js";
 import {at as place} from "../facts.js";
 import {_, translate} from "../words.js";
-import {drawn, escaped, listedRow, modelOf} from "./picture.js";
+import {modelOf} from "./model.js";
+import {drawn} from "./picture.js";
+import {escaped, listedRow} from "./wording.js";
 
 const SPAN = 10; // seconds shown
 const MOST = 3000; // calls kept

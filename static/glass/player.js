@@ -1,5 +1,7 @@
 // Recordings, played: pictures on one time axis, slow motion, steps from call to call, and the same as a list.
-import {doesWords, drawn, escaped, extent, listedRow, modelOf, TOP} from "./picture.js";
+import {modelOf} from "./model.js";
+import {drawn, extent, TOP} from "./picture.js";
+import {doesWords, escaped, listedRow} from "./wording.js";
 
 const SPEEDS = [1, 0.1, 0.01, 0.001];
 const ZOOMS = [30, 60, 120, 240, 500, 1000, 4000, 16000, 64000];
@@ -64,7 +66,7 @@ export function play(root, recordings, _) {
     const bars = model.bars.filter((bar) => bar.from <= now && bar.to >= now && !(bar.does === "running" && !bar.storm));
     const state = model.recording.states.findLast((one) => one.at <= now);
     const words = [...new Set(bars.map((bar) => `${bar.storm ? _("running, finding nothing") : doesWords(bar.does, _)}${bar.call.call === "wait" ? "" : `: ${bar.call.call}`}${bar.call.line ? `, ${_("line %(n)s", {n: bar.call.line})}` : ""}`))];
-    return [...words, state?.queue ? _("queue %(n)s", {n: state.queue}) : ""].filter(Boolean).join(" · ");
+    return [...words.filter((one) => !words.some((other) => other !== one && other.startsWith(one))), state?.queue ? _("queue %(n)s", {n: state.queue}) : ""].filter(Boolean).join(" · ");
   }
 
   function show(scrolls = true) {

@@ -1,6 +1,7 @@
 // The picture at a step's end: the same clients for each variant, played to a fresh server of it while one reads why.
 import {at} from "../facts.js";
-import {drawn, extent, modelOf} from "../glass/picture.js";
+import {modelOf} from "../glass/model.js";
+import {drawn, extent} from "../glass/picture.js";
 import {call} from "../rest.js";
 import {_} from "../words.js";
 
