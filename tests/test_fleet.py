@@ -238,6 +238,7 @@ async def test_the_feed_of_all_at_any(three: Fleet) -> None:
                 assert time.monotonic() < deadline, f"no {event} of {fields} in {len(seen)}, the last are {last}"
                 await asyncio.sleep(0.01)
 
+        await seen_within(5, "snapshot")  # which tells of what was made before it, and then no event does
         made = await asyncio.to_thread(three[2].make, "mine", on="n3")
         await seen_within(5, "server", name="mine", state="running")
         with socket.create_connection((made["host"], made["port"])) as client:

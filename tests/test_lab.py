@@ -433,9 +433,9 @@ def test_the_formats_of_a_result(lab: httpx.Client) -> None:
 
 
 def test_the_feed_says_how_far_it_is(lab: httpx.Client, deck: Program) -> None:
-    begun = lab.post("/experiments", json={**SHORT, "variants": ["asyncio"], "rounds": 3}).json()
     seen = []
     with httpx.stream("GET", f"{deck.url}/events?topics=lab", timeout=30) as answer:
+        begun = lab.post("/experiments", json={**SHORT, "variants": ["asyncio"], "rounds": 3}).json()
         kind = ""
         for line in answer.iter_lines():
             if line.startswith("event: "):
