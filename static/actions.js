@@ -1,9 +1,9 @@
 // What can be done with a server, and how a button says that it is being done.
-import {isTold} from "./attention.js";
 import {at, isAt} from "./facts.js";
 import {go} from "./navigation.js";
 import {notice, showProblem} from "./notices.js";
 import {call, serverPath} from "./rest.js";
+import {isTold} from "./said.js";
 import {_} from "./words.js";
 
 /** `start`, `stop`, `restart` or `remove` a server. */

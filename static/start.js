@@ -1,5 +1,5 @@
 // Makes the page live: what every page has, and the script of the page that is shown.
-import {keepFocus, sayOfServers} from "./attention.js";
+import {keepFocus} from "./focus.js";
 import {every} from "./painting/beat.js";
 import {followButtons} from "./buttons.js";
 import {feed} from "./feed.js";
@@ -8,6 +8,7 @@ import {followHeader} from "./header.js";
 import {loopSeries} from "./series/loop.js";
 import {begin} from "./navigation.js";
 import "./painting/press.js"; // from the beginning
+import {sayOfServers} from "./said.js";
 import {traffic} from "./series/traffic.js";
 import {followVersion, restoreTyped} from "./version.js";
 
