@@ -39,7 +39,7 @@ await begin(async (main) => {
   if (!page || main.dataset.page === "docs") feed.want(ALWAYS);
   return page?.mount(main, feed);
 });
-restoreTyped();
+await restoreTyped();
 if (localStorage.getItem("echodeck-walk")) (await import("./walk/walk.js")).resumeWalk();
 
 /**

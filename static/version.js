@@ -10,7 +10,7 @@ const FIELDS = "#main :is(input, textarea, select)[name]";
 export function followVersion(feed) {
   feed.addEventListener("status", () => {
     if (feed.status !== "outdated") return;
-    notice(_("The app has a newer version than this page: what is shown is as it was. Load it again to go on; what you have typed stays."), {
+    notice(_("The app has a newer version than this page: what is shown is as it was. Load it again to go on: what you have typed stays, and terminals connect again."), {
       title: _("An older page."), undo: {words: _("Load it again"), act: loadAgain},
     });
   });
@@ -22,15 +22,21 @@ export function isOfAnother(page) {
   return facts !== null && JSON.parse(facts.textContent).build !== build;
 }
 
-function loadAgain() {
-  sessionStorage.setItem(KEY, JSON.stringify({path: location.pathname, fields: fields().map(valueOf)}));
+async function loadAgain() {
+  // Its script is here if the dock is; else the app would be asked for one that it may no longer have.
+  const terminals = document.getElementById("terminals").hidden ? [] : (await import("./terminal/terminals.js")).terminals.leave();
+  sessionStorage.setItem(KEY, JSON.stringify({path: location.pathname, fields: fields().map(valueOf), terminals}));
   location.reload();
 }
 
-/** What was typed before the page was loaded again. */
-export function restoreTyped() {
+/** What was typed before the page was loaded again; terminals connect again, as new clients. */
+export async function restoreTyped() {
   const kept = JSON.parse(sessionStorage.getItem(KEY) ?? "null");
   sessionStorage.removeItem(KEY);
+  if (kept?.terminals?.length) {
+    const {openTerminal} = await import("./terminal/dock.js");
+    for (const {server, ...chosen} of kept.terminals) openTerminal(server, chosen);
+  }
   if (kept?.path !== location.pathname) return;
   for (const {form, name, value, checked} of kept.fields) {
     const field = fields().find((one) => formOf(one) === form && one.name === name && (checked === undefined || one.value === value));

@@ -4,10 +4,11 @@ colours."""
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Route, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser_terminals import PASTE_MANY, line, opened, press, screen, send, status
 from tests.browsing import Deck, connect, eventually, light, live, open_context
@@ -75,30 +76,46 @@ def test_a_terminal_of_a_hidden_tab_comes_back_after_a_long_absence_of_the_app(
     context.close()
 
 
-@light
-def test_a_page_that_is_older_than_the_app_says_so_and_keeps_what_was_typed(
-    page: Page, deck: Deck, complaints: list[str]
-) -> None:
-    def older(route: Route) -> None:
-        answer = route.fetch()
-        route.fulfill(response=answer, body=re.sub(r'"build": "\w+"', '"build": "older"', answer.text()))
+OLDER = """
+from app import pages
+from app.pages import page, style
+pages.build = page.build = style.build = page.environment.globals["build"] = lambda: "older"
+from app.cli import main
+main()
+"""
 
-    page.route(re.compile(r"/$"), older)
-    page.goto("/")
-    expect(page.locator("#live")).to_have_attribute("data-status", "outdated")
+
+def test_a_page_that_is_older_than_the_app_says_so_and_keeps_what_was_typed(
+    browser: Browser, program: Callable[..., Program], tmp_path: object
+) -> None:
+    options = ("--state", f"{tmp_path}/state.db")
+    older = program(*options, command=(sys.executable, "-c", OLDER))
+    context = browser.new_context(base_url=older.url, locale="en-US")
+    page = context.new_page()
+    page.request.post("/servers", data={"variant": "asyncio", "port": 0, "name": "echo"})
+    live(page)
+    terminal = opened(page, "echo")
+    expect(status(terminal)).to_contain_text("inside")
+    page.get_by_label("Port").fill("8123")
+    older.end()
+    program(*options, "--port", str(older.port))
+    expect(page.locator("#live")).to_have_attribute("data-status", "outdated", timeout=30_000)
     notice = page.get_by_role("status").filter(has_text="newer version")
     expect(notice).to_be_visible()
-    deck.start("asyncio", name="unknown")
-    page.get_by_label("Port").fill("8123")
+    page.request.post("/servers", data={"variant": "asyncio", "port": 0, "name": "unknown"})
+    line(terminal).fill("not yet sent")
+    press(terminal, "Hex")
+    expect(status(terminal)).to_contain_text("inside")
     page.wait_for_timeout(500)
     expect(page.locator("#server-unknown")).to_have_count(0)
-    page.unroute(re.compile(r"/$"))
     notice.get_by_role("button", name="Load it again").click()
     expect(page.locator("#live")).to_have_attribute("data-status", "live")
     expect(page.locator("#server-unknown")).to_be_visible()
     expect(page.get_by_label("Port")).to_have_value("8123")
-    # A page that was given to the browser by the test has no address of its own, and so no WebSocket.
-    complaints[:] = [one for one in complaints if "LOCAL_NETWORK_ACCESS" not in one]
+    expect(status(terminal)).to_contain_text("inside")
+    expect(line(terminal)).to_have_value("not yet sent")
+    expect(terminal.get_by_role("button", name="Hex")).to_have_attribute("aria-pressed", "true")
+    context.close()
 
 
 @light

@@ -23,9 +23,9 @@ let painting = 0;
 let focusNext = null; // the terminal to be written to, once it is shown
 let known = ""; // what the bar shows of the terminals
 
-/** Open a terminal to this server, show it, and let the reader write. */
-export function openTerminal(server) {
-  const terminal = terminals.open(server);
+/** Open a terminal to this server, show it, and let the reader write. `chosen` is of what `terminals.leave` returned. */
+export function openTerminal(server, chosen = {}) {
+  const terminal = Object.assign(terminals.open(server), chosen);
   show(terminal);
   return terminal;
 }
@@ -173,5 +173,5 @@ terminals.addEventListener("change", ({detail}) => {
 for (const type of ["sent", "closed"]) terminals.addEventListener(type, ({detail}) => panes.get(detail)?.changed());
 addEventListener("resize", paintSoon);
 addEventListener("beforeunload", (event) => {
-  if (terminals.list.some((one) => one.open)) event.preventDefault();
+  if (!terminals.left && terminals.list.some((one) => one.open)) event.preventDefault();
 });

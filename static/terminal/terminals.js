@@ -6,6 +6,7 @@ import {Terminal} from "./terminal.js";
  */
 class Terminals extends EventTarget {
   list = [];
+  left = false;
 
   open(server) {
     const number = 1 + Math.max(0, ...this.list.filter((one) => one.server === server).map((one) => one.number));
@@ -20,6 +21,12 @@ class Terminals extends EventTarget {
     this.list = this.list.filter((one) => one !== terminal);
     terminal.close();
     this.#notify("change", terminal);
+  }
+
+  /** The reader loads the page again, and knows that they end. Returns what was chosen and begun to be written in each. */
+  leave() {
+    this.left = true;
+    return this.list.map(({server, draft, raw, ansi, hex, ending}) => ({server, draft, raw, ansi, hex, ending}));
   }
 
   #notify(type, detail) {
