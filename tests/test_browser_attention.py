@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from playwright.sync_api import Browser, Page, expect
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.browser_terminals import line, opened, pane, screen, status
 from tests.browsing import Deck, connect, eventually, light, live
 from tests.conftest import Program
 
@@ -151,3 +153,86 @@ def test_the_focus_stays_with_the_connections_after_a_hang_up(page: Page, deck: 
         page.keyboard.press("Enter")
         expect(page.locator("#connections")).to_contain_text("0 connections")
         focused(page)
+
+
+STOP = """() => {
+  const one = document.activeElement;
+  if (one === document.body) return null;
+  (window.stops ??= new Set()).add(one);
+  const style = getComputedStyle(one), box = one.getBoundingClientRect();
+  const within = (at, most) => Math.min(Math.max(at, 0), most - 1);
+  const over = document.elementFromPoint(within(box.left + box.width / 2, innerWidth), within(box.top + Math.min(box.height / 2, 10), innerHeight));
+  const faults = [];
+  if (!(parseFloat(style.outlineWidth) > 0 && style.outlineStyle !== "none") && style.boxShadow === "none") faults.push("has no ring");
+  if (box.bottom <= 0 || box.top >= innerHeight) faults.push("is out of sight");
+  else if (!one.contains(over) && !over?.contains(one)) faults.push(`is covered by ${over?.outerHTML.slice(0, 80)}`);
+  return faults.map((fault) => `${one.outerHTML.slice(0, 120)} ${fault}`);
+}"""
+MISSED = """() => [...document.querySelectorAll("a[href], button:not(:disabled), input:not(:disabled, [type=hidden], [type=radio]), select:not(:disabled), textarea:not(:disabled), summary, [tabindex='0']")]
+  .filter((one) => one.tabIndex >= 0 && one.checkVisibility({visibilityProperty: true}) && one.getClientRects().length && !window.stops.has(one))
+  .map((one) => one.outerHTML.slice(0, 120))"""
+
+
+@light
+@pytest.mark.parametrize(
+    "path", ["/", "/ui/servers/echo", "/ui/servers/gate", "/ui/exceptions", "/ui/loop", "/ui/lab", "/ui/glass"]
+)
+def test_every_thing_is_reached_by_tab_and_seen_there_with_terminals_open(page: Page, deck: Deck, path: str) -> None:
+    made, gate = deck.start("asyncio", name="echo"), deck.start("blocking", name="gate")
+    with connect(made["port"], b"boom\n"), connect(made["port"]), connect(gate["port"]), connect(gate["port"]):
+        live(page)
+        opened(page, "echo")
+        page.evaluate(
+            "(path) => document.body.append(Object.assign(document.createElement('a'), {href: path, id: 'on'}))", path
+        )
+        page.locator("#on").evaluate("(link) => { link.click(); link.remove(); }")
+        page.wait_for_url(f"**{path}")
+        page.wait_for_timeout(500)
+        page.locator(".skip").focus()
+        for key in ("Tab", "Shift+Tab"):  # so that the browser knows that there is no mouse
+            page.keyboard.press(key)
+        faults: list[str] = []
+        while (found := page.evaluate(STOP)) is not None:
+            faults += found
+            page.keyboard.press("Tab")
+            assert len(faults) < 20
+        assert faults == []
+        assert page.evaluate(MISSED) == []
+
+
+def tab_to(page: Page, wanted: Locator, key: str = "Tab") -> None:
+    for _ in range(100):
+        if wanted.evaluate("(one) => one === document.activeElement"):
+            return
+        page.keyboard.press(key)
+    raise AssertionError(f"{wanted} is not reached by {key}")
+
+
+@light
+def test_a_server_is_started_and_talked_to_and_its_exception_read_by_keys_alone(page: Page, deck: Deck) -> None:
+    live(page)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")  # to the content
+    tab_to(page, page.locator("#start select").first)
+    page.keyboard.type("7")
+    tab_to(page, page.locator("#start").get_by_role("button", name="Start"))
+    page.keyboard.press("Enter")
+    row = page.locator("#rooms > li")
+    expect(row).to_contain_text("running")
+    (server,) = deck.rest.get("/servers").json()["items"]
+    tab_to(page, row.locator("[data-terminal]"))
+    page.keyboard.press("Enter")
+    terminal = pane(page, f"{server['name']} #1")
+    expect(line(terminal)).to_be_focused()
+    page.keyboard.type("hello\n")
+    expect(screen(terminal)).to_contain_text("hello")
+    page.keyboard.type("boom\n")
+    expect(status(terminal)).to_contain_text("closed")
+    tab_to(page, page.locator("nav.pages").get_by_role("link", name="Exceptions"), "Shift+Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/ui/exceptions")
+    one = page.locator("#main summary").first
+    tab_to(page, one)
+    page.keyboard.press("Enter")
+    expect(page.locator("#main")).to_contain_text("Traceback")
+    expect(page.locator("#main pre").first).to_be_visible()
