@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -215,6 +216,36 @@ def test_a_port_that_a_node_cannot_have_is_left_to_others(three: Fleet) -> None:
             until(lambda: three[1].servers()["mine"]["state"] == "running", "and runs it")
         finally:
             three[1].http.post(f"/nodes/{node}/resume").raise_for_status()
+
+
+def test_a_server_that_moves_is_never_unknown(three: Fleet) -> None:
+    three[1].make("mine")
+    answers: list[tuple[str, int]] = []
+    done = threading.Event()
+    paths = ("/servers/mine", "/servers/mine/series?every=1&last=2", "/connections?server=mine", "/ui/servers/mine")
+
+    def ask(node: int) -> None:
+        with httpx.Client(base_url=three[node].url, timeout=15, trust_env=False) as http:
+            while not done.is_set():
+                for path in paths:
+                    headers = {"accept": "text/html" if path.startswith("/ui/") else "*/*"}
+                    answers.append((path, http.get(path, headers=headers).status_code))
+
+    asking = [threading.Thread(target=ask, args=(node,)) for node in (1, 2, 3)]
+    for one in asking:
+        one.start()
+    try:
+        for _ in range(8):
+            holder = three[1].servers()["mine"]["node"]
+            three[1].http.post(f"/nodes/{holder}/drain").raise_for_status()
+            until(lambda holder=holder: three[1].servers()["mine"]["node"] not in (holder, None), "it moves")
+            three[1].http.post(f"/nodes/{holder}/resume").raise_for_status()
+    finally:
+        done.set()
+        for one in asking:
+            one.join()
+    assert len(answers) > 50
+    assert {one for one in answers if one[1] not in (200, 503)} == set()  # 503: nobody has it this moment
 
 
 # Feed, terminals

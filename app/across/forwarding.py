@@ -8,9 +8,8 @@ from urllib.parse import parse_qs
 import httpx
 from starlette.background import BackgroundTask
 from starlette.datastructures import Headers
-from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Scope
 
 from app.fleet.peers import SECONDS_TO_ANSWER, Peers
 from app.web.place import own_path
@@ -47,15 +46,16 @@ def headers_of(scope: Scope) -> dict[str, str]:
     return found
 
 
-async def forward(node: str, peers: Peers, scope: Scope, receive: Receive, send: Send) -> None:
-    """Raises:
-    NodeLost, NodeSilent: the node has no answer.
+async def passed_on(node: str, peers: Peers, scope: Scope, body: bytes) -> httpx.Response:
+    """The node's answer, yet to be read.
+
+    Raises:
+        NodeLost, NodeSilent: it has none.
     """
-    body = await Request(scope, receive).body()
     streams = own_path(scope).endswith("/tap")
     asked = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("drain", ["0"])[0]
     drain = float(asked) if re.fullmatch(r"\d{1,4}(\.\d{0,6})?", asked) else 0.0
-    answer = await peers.ask(
+    return await peers.ask(
         node,
         scope["method"],
         path_of(scope),
@@ -64,7 +64,19 @@ async def forward(node: str, peers: Peers, scope: Scope, receive: Receive, send:
         seconds=STREAM_SECONDS if streams else SECONDS_TO_ANSWER + drain,
         stream=True,
     )
-    await passed_back(answer)(scope, receive, send)
+
+
+async def knows_no_such_server(answer: httpx.Response) -> bool:
+    """Whether this, at a server's address, means that there is no such server: of a page, every 404 does."""
+    if answer.status_code != 404:
+        return False
+    await answer.aread()
+    if "html" in answer.headers.get("content-type", ""):
+        return answer.request.method == "GET"
+    try:
+        return bool(answer.json().get("what") == "server")
+    except (ValueError, AttributeError):
+        return False
 
 
 def passed_back(answer: httpx.Response) -> Response:

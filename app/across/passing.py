@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+import httpx
 from pydantic import ValidationError
 from starlette.datastructures import Headers, QueryParams
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.across.forwarding import ROLE, forward, passed_back, path_of
+from app.across.forwarding import ROLE, knows_no_such_server, passed_back, passed_on, path_of
 from app.across.lists import MERGED, Lists
 from app.across.tunnel import TUNNEL, Tunnel
 from app.errors import NobodyRunsIt, NodeLost, Refusal
@@ -99,9 +101,35 @@ class Passing:
             shape = self._fleet.waiting.one(match["name"]) if answer.status_code == 404 else None
             await (_Compact(shape) if shape else passed_back(answer))(scope, receive, send)
         elif scope["type"] == "websocket":
-            await self._tunnel(node, scope, receive)
+            await self._tunnel(node, scope, receive, send)
         else:
-            await forward(node, self._fleet.peers, scope, receive, send)
+            await self._forward(node, scope, receive, send)
+
+    async def _forward(self, node: str, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await Request(scope, receive).body()
+        answer = await self._ask_holder(node, scope, lambda one: passed_on(one, self._fleet.peers, scope, body))
+        await (passed_back(answer[1]) if answer else self._app)(scope, _replaying(body, receive), send)
+
+    async def _ask_holder(
+        self, node: str, scope: Scope, ask: Callable[[str], Awaitable[httpx.Response]]
+    ) -> tuple[str, httpx.Response] | None:
+        """Who answers, and the answer; None if it is this node that has the server by now.
+
+        A node that has just given a server up knows none of that name: whoever has it then is asked instead.
+        """
+        match = OF_A_SERVER.fullmatch(own_path(scope))
+        until = asyncio.get_running_loop().time() + SECONDS_TO_BE_TAKEN
+        while True:
+            answer = await ask(node)
+            if match is None or match["name"] not in self._fleet.picture.servers:
+                return node, answer
+            if not await knows_no_such_server(answer) or asyncio.get_running_loop().time() >= until:
+                return node, answer
+            await asyncio.sleep(0.1)
+            if self._fleet.supervisor.has(match["name"]):
+                return None
+            holder = self._fleet.holder(match["name"])
+            node = holder if holder not in (None, self._fleet.node) else node
 
     async def _node_for(self, scope: Scope, receive: Receive, send: Send, path: str, method: str) -> str | None:
         """Who is to answer; None if it was answered here."""
@@ -185,7 +213,7 @@ class Passing:
         if node == self._fleet.node:
             await self._app(scope, _replaying(body, receive), send)
         else:
-            await forward(node, self._fleet.peers, scope, _replaying(body, receive), send)
+            await self._forward(node, scope, _replaying(body, receive), send)
 
     async def _until_taken(self, name: str) -> None:
         until = asyncio.get_running_loop().time() + SECONDS_TO_BE_TAKEN
@@ -202,7 +230,14 @@ class Passing:
             return_exceptions=True,
         )
 
-    async def _tunnel(self, node: str, scope: Scope, receive: Receive) -> None:
+    async def _tunnel(self, node: str, scope: Scope, receive: Receive, send: Send) -> None:
+        if match := OF_A_SERVER.fullmatch(own_path(scope)):
+            path = f"/servers/{match['name']}"
+            found = await self._ask_holder(node, scope, lambda one: self._fleet.peers.ask(one, "GET", path))
+            if found is None:
+                await self._app(scope, receive, send)
+                return
+            node = found[0]
         give_away: Any = scope.get("extensions", {}).get(TUNNEL)
         tunnel = await Tunnel.open(scope, node, self._fleet.peers, path_of(scope))
         give_away(tunnel)

@@ -34,6 +34,7 @@ PARTS = (
     "style/terminal.css",
     "style/walk.css",
     "style/contrast.css",
+    "style/print.css",
     "vendor/xterm/css/xterm.css",
     "vendor/uplot/dist/uPlot.min.css",
 )

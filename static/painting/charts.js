@@ -3,8 +3,8 @@
 // height is the style sheet's, so nothing moves when figures come. What a chart shows is said beside it in words.
 import uPlot from "../vendor/uplot/dist/uPlot.esm.js";
 import {_} from "../words.js";
+import {followTheme} from "./theme.js";
 
-const dark = matchMedia("(prefers-color-scheme: dark)");
 const probe = document.createElement("span");
 probe.hidden = true;
 
@@ -55,20 +55,21 @@ export function chart(figure, {lines, seconds, least, most, format, point = () =
   const drawn = new uPlot(options, [[], ...lines.map(() => [])], plot);
   plot.setAttribute("role", "img");
   plot.setAttribute("aria-label", figure.querySelector("figcaption").textContent);
-  const redraw = () => drawn.redraw(false);
-  const resized = new ResizeObserver(() => {
+  const fit = () => {
     if (plot.clientWidth) drawn.setSize({width: plot.clientWidth, height: plot.clientHeight});
-  });
+  };
+  const resized = new ResizeObserver(fit);
   resized.observe(plot);
-  document.addEventListener("theme", redraw);
-  dark.addEventListener("change", redraw);
+  const endOfTheme = followTheme(() => {
+    fit(); // paper has another width, and is printed before an observer is told
+    drawn.redraw(false);
+  });
   return {
     show(ages, columns) {
       drawn.setData([ages, ...columns]);
     },
     end() {
-      document.removeEventListener("theme", redraw);
-      dark.removeEventListener("change", redraw);
+      endOfTheme();
       resized.disconnect();
       drawn.destroy();
     },

@@ -7,9 +7,10 @@
 import {FitAddon} from "../vendor/xterm-addon-fit/lib/addon-fit.mjs";
 import {Terminal as Emulator} from "../vendor/xterm/lib/xterm.mjs";
 import {_} from "../words.js";
+import {followTheme} from "../painting/theme.js";
 import {encode, shownCrLf, soft, Visible} from "./bytes.js";
 import {openWithoutStyleElements} from "./styles.js";
-import {followTheme, themeWithin} from "./theme.js";
+import {themeWithin} from "./theme.js";
 
 const LINES = 2000;
 const MOST_REPEATED = 10_000; // of what "CSI N x" does N times in a loop

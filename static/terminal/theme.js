@@ -3,17 +3,6 @@
 
 const LIGHT = {blue: "#1f5fbf", magenta: "#8a3a96", cyan: "#0b6f80"};
 const DARK = {blue: "#7fb0ff", magenta: "#d59be0", cyan: "#6cc8d8"};
-const dark = matchMedia("(prefers-color-scheme: dark)");
-
-/** Call `changed` whenever the page's theme is another; returns the function that ends that. */
-export function followTheme(changed) {
-  document.addEventListener("theme", changed);
-  dark.addEventListener("change", changed);
-  return () => {
-    document.removeEventListener("theme", changed);
-    dark.removeEventListener("change", changed);
-  };
-}
 
 /** As the tokens are within `place` now. */
 export function themeWithin(place) {
