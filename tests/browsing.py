@@ -178,6 +178,11 @@ def refused(complaints: list[str], most: int) -> None:
         complaints.remove(one)
 
 
+def forgive(complaints: list[str]) -> None:
+    """The page may have asked for something of a server just before it was told that there is none."""
+    complaints[:] = [one for one in complaints if "status of 404" not in one]
+
+
 def serious(page: Page) -> list[str]:
     """The serious problems that axe-core finds on the present page."""
     page.evaluate(AXE.read_text())

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browsing import Deck, light, live, refused, serious
+from tests.browsing import Deck, forgive, light, live, refused, serious
 
 HOSTILE = b"<img src=x onerror=alert(1)>\x1b[31m\xff\n"
 
@@ -38,7 +38,7 @@ def record(deck: Deck, variant: str = "blocking") -> str:
 
 
 @light
-def test_calls_are_seen_as_they_are_made(page: Page, deck: Deck) -> None:
+def test_calls_are_seen_as_they_are_made(page: Page, deck: Deck, complaints: list[str]) -> None:
     server = start(deck, "blocking")
     live(page, f"/ui/servers/{server['name']}")
     page.get_by_role("button", name="Look at its calls").click()
@@ -57,6 +57,7 @@ def test_calls_are_seen_as_they_are_made(page: Page, deck: Deck) -> None:
     assert serious(page) == []
     deck.rest.delete(f"/servers/{server['name']}")
     expect(page.locator("#server")).to_contain_text("removed")
+    forgive(complaints)
 
 
 @light

@@ -170,11 +170,25 @@ def test_in_the_systems_colours_what_counts_is_seen(page: Page, deck: Deck) -> N
         assert colour(page.locator(".doorway .leaf")) not in (ground, "rgba(0, 0, 0, 0)")
 
 
-@light
-def test_the_dock_is_not_printed(page: Page, echo: Locator) -> None:
-    page.emulate_media(media="print")
-    expect(page.locator("#terminals")).to_be_hidden()
-    assert page.locator("body").evaluate("(body) => getComputedStyle(body).paddingBottom") == "0px"
+def test_on_paper_is_what_is_told_and_not_what_is_done(page: Page, deck: Deck) -> None:
+    server = deck.start("asyncio", name="echo")
+    with connect(server["port"], b"boom\n"), connect(server["port"], b"x"):
+        live(page)
+        opened(page, "echo")
+        page.locator("#server-echo h3 a").click()
+        expect(page.locator("#connections tbody tr[id]")).to_have_count(2)
+        page.emulate_media(media="print")
+        page.set_viewport_size({"width": 718, "height": 1000})  # A4 between its margins
+        for hidden in ("#terminals", "#commands", ".choices", "#sift"):
+            expect(page.locator(hidden)).to_be_hidden()
+        assert page.locator("body").evaluate("(body) => getComputedStyle(body).paddingBottom") == "0px"
+        assert page.locator("html").evaluate("(html) => getComputedStyle(html).colorScheme") == "light"
+        for whole in ("#sheet", "#code", "html"):
+            assert page.locator(whole).evaluate("(one) => one.scrollWidth - one.clientWidth") <= 0, whole
+        ground = page.locator(".inside-room .standing li").first.evaluate(
+            "(one) => getComputedStyle(one, '::before').printColorAdjust"
+        )
+        assert ground == "exact"
 
 
 @light

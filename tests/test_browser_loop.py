@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browsing import Deck, DeckThatSleeps, eventually, light, live, open_context, serious
+from tests.browsing import Deck, DeckThatSleeps, eventually, forgive, light, live, open_context, serious
 
 
 def boom(server: dict[str, object]) -> None:
@@ -163,7 +163,7 @@ def test_a_stall_is_told_with_the_line_that_caused_it(browser: Browser, complain
 
 
 @light
-def test_tasks_are_told_with_their_line_and_by_server(page: Page, deck: Deck) -> None:
+def test_tasks_are_told_with_their_line_and_by_server(page: Page, deck: Deck, complaints: list[str]) -> None:
     one = deck.start("asyncio", name="one")
     deck.start("blocking", name="other")
     with socket.create_connection(("127.0.0.1", one["port"]), timeout=10):
@@ -178,6 +178,7 @@ def test_tasks_are_told_with_their_line_and_by_server(page: Page, deck: Deck) ->
         page.get_by_role("combobox", name="Server").select_option("other")
         expect(rows).to_have_count(1)
     deck.rest.delete("/servers/other")
+    forgive(complaints)
 
 
 @light

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser_clients import EVIL, MINE, Clients, at, row
-from tests.browsing import Deck, eventually, light, live, open_context, refused, serious
+from tests.browsing import Deck, eventually, forgive, light, live, open_context, refused, serious
 
 
 def marked(page: Page) -> list[str]:
@@ -246,11 +246,6 @@ def test_a_server_removed_while_its_page_is_open_leaves_a_page_that_says_so(
     expect(page.locator("#kind")).to_contain_text("Many clients, one at a time")
     expect(page.locator("#now-state")).to_contain_text("running")
     forgive(complaints)
-
-
-def forgive(complaints: list[str]) -> None:
-    """The page may have asked where the server is, just before it was told that there is none."""
-    complaints[:] = [one for one in complaints if "status of 404" not in one]
 
 
 @light

@@ -21,7 +21,7 @@ from tests.browser_terminals import (
     send,
     status,
 )
-from tests.browsing import Deck, light, open_context, serious
+from tests.browsing import Deck, forgive, light, open_context, serious
 from tests.conftest import Program
 
 
@@ -131,12 +131,13 @@ def test_a_server_stopped_meanwhile_is_offered_again_not_taken(echo: Locator, de
 
 
 @light
-def test_a_server_removed_meanwhile_is_not_offered(echo: Locator, deck: Deck) -> None:
+def test_a_server_removed_meanwhile_is_not_offered(echo: Locator, deck: Deck, complaints: list[str]) -> None:
     deck.rest.delete("/servers/echo")
     expect(status(echo)).to_contain_text("There is no such server any more.")
     expect(echo.get_by_role("button", name="Start it and reconnect")).to_have_count(0)
     deck.start("asyncio", name="echo")
     expect(status(echo)).to_contain_text("The server runs again.")
+    forgive(complaints)
 
 
 @light
