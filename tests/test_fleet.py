@@ -376,6 +376,7 @@ def test_calls_are_seen_and_recorded_through_another_node(three: Fleet) -> None:
     for node in three.nodes.values():
         assert node.http.get(f"/recordings/{head['id']}").json()["count"] == head["count"]
         assert head["id"] in [one["id"] for one in node.http.get("/recordings").json()["items"]]
+        assert f"/ui/recordings/{head['id']}" in node.http.get("/ui/glass").text
     assert three[1].http.delete(f"/recordings/{head['id']}").status_code == 204
     assert three[3].http.get(f"/recordings/{head['id']}").status_code == 404
     made = (

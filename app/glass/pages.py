@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 
+from app.across.lists import Lists
 from app.errors import Refusal
 from app.glass.comparisons import chosen, read_script
 from app.glass.recordings import shelf
@@ -79,6 +81,7 @@ async def _glass(
 ) -> Response:
     words = Reader.of(request).words
     about = SCRIPTS[lesson]
+    recordings, missing = await _kept(request)
     more = {
         "scripts": SCRIPTS,
         "lesson": lesson,
@@ -90,7 +93,17 @@ async def _glass(
             name: {"script": one.script.text, "lesson": words.gettext(one.lesson), "variants": list(one.variants)}
             for name, one in SCRIPTS.items()
         },
-        "recordings": [one.head for one in shelf(request).all()],
+        "recordings": recordings,
+        "missing": missing,
         "problem": refusal,
     }
     return await page(request, "glass.html", more, refusal.status if refusal else 200)
+
+
+async def _kept(request: Request) -> tuple[list[dict[str, Any]], list[str]]:
+    """The recordings of all nodes, and the nodes that did not answer."""
+    if request.app.state.fleet is None:
+        return [one.head for one in shelf(request).all()], []
+    lists: Lists = request.app.state.lists
+    found = await lists.get("/recordings", {})
+    return found["items"], found["missing"]

@@ -19,23 +19,20 @@ import gc
 import heapq
 import json
 import os
-import re
 import select
 import socket
 import sys
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeVar
 
 from pydantic import ValidationError
 
-from app.experiments.histogram import Histogram
 from app.kernel.descriptors import raise_limit
 from app.lab.load import Done, Load
+from app.lab.tally import TENTH, Tally
+from app.lab.used import Used
 
 BUSY = 0.9
 """Share of a processor from which on the generator may have been the limit."""
@@ -47,17 +44,12 @@ SETTLE = 2.0
 """Seconds after the end for which answers are awaited, so that no server is left in the middle of one."""
 
 SLOW_BYTES, SLOW_EVERY = 1024, 0.1
-TENTH = 0.1
 
 CONNECTS_AT_ONCE = 200
 SOURCES = 200
 """Loopback addresses from which connections come that do not last: one has 28,232 ports, each taken for a minute."""
 
 PR_SET_TIMERSLACK = 29  # linux/prctl.h
-CPUCLOCK_SCHED = 2
-"""Of a process: clock_getcpuclockid(3) makes such a clock's number of a process's."""
-
-T = TypeVar("T", int, float)
 
 
 class _Client:
@@ -79,8 +71,7 @@ class _Client:
 class Generator:
     def __init__(self, load: Load) -> None:
         self.load = load
-        self.latency, self.schedule = Histogram(), Histogram()
-        self.errors: Counter[str] = Counter()
+        self._tally = Tally()
         self._message = b"x" * (load.size - len(load.ending)) + load.ending.encode()[-load.size :]
         self._newlines = bool(load.prefix)
         self._buffer = bytearray(1 << 20)
@@ -93,13 +84,7 @@ class Generator:
         self._order = 0
         self._stays = load.churn and load.think > 0
         self._line: deque[_Client] = deque()  # those that stay, the next at the door first
-        self._counts = False  # the warm-up is over
         self._stopping = False
-        self._messages = 0
-        self._tenths: list[tuple[int, float]] = []
-        self._heat: list[dict[int, int]] = []
-        self._coarse = self.latency.coarse()
-        self._tenth_began, self._tenth_count, self._tenth_worst = 0.0, 0, 0.0
 
     # The whole
 
@@ -121,7 +106,7 @@ class Generator:
         Raises:
             EOFError: it has.
         """
-        load, connect_seconds = self.load, self.connect()
+        load, tally, connect_seconds = self.load, self._tally, self.connect()
         _say("ready")
         if load.rate is None:
             for client in self._clients:
@@ -134,14 +119,14 @@ class Generator:
         next_due, interval, turn = began, 1 / load.rate if load.rate else 0.0, 0
         warm, end = began + load.warm_up, began + load.warm_up + load.seconds
         cpu_began, counted_from = 0.0, warm
-        server_began = _Used.by(None)
+        server_began = Used.by(None)
         looked = began
         while True:
             now = time.perf_counter()
-            if not self._counts and now >= warm:
-                self._counts, cpu_began, counted_from = True, time.process_time(), now
-                server_began = _Used.by(load.pid)
-                self._tenth_began = now
+            if not tally.counts and now >= warm:
+                cpu_began, counted_from = time.process_time(), now
+                server_began = Used.by(load.pid)
+                tally.begin(now)
                 _say("counting")
             if now >= end:
                 break
@@ -156,11 +141,11 @@ class Generator:
                     self._send(self._clients[turn], next_due)
                     turn = turn + 1 if turn + 1 < len(self._clients) else 0
                     next_due += interval
-            self._wait(now, min(end, warm if not self._counts else end, next_due if interval else end))
-            self._note_tenth(time.perf_counter())
+            self._wait(now, min(end, warm if not tally.counts else end, next_due if interval else end))
+            tally.note_tenth(time.perf_counter())
         seconds = time.perf_counter() - counted_from
         cpu = (time.process_time() - cpu_began) / seconds
-        server_ended = _Used.by(load.pid)
+        server = Used.by(load.pid).since(server_began)
         _say("counted")
         unsent = 0
         if load.rate:
@@ -168,24 +153,24 @@ class Generator:
         self._stop()
         return Done(
             seconds=seconds,
-            messages=self._messages,
-            bytes=self._messages * load.size,
-            latency=self.latency.told(),
-            schedule=self.schedule.told(),
+            messages=tally.messages,
+            bytes=tally.messages * load.size,
+            latency=tally.latency.told(),
+            schedule=tally.schedule.told(),
             unsent=unsent,
-            errors=dict(self.errors),
+            errors=dict(tally.errors),
             connect_seconds=connect_seconds,
             cpu=cpu,
-            server_cpu=_between(server_began.seconds, server_ended.seconds),
-            switches=_between(server_began.switches, server_ended.switches),
+            server_cpu=server.seconds,
+            switches=server.switches,
             limited=self._limited(cpu),
             by_client=[client.messages for client in self._clients],
-            series=self._tenths,
-            heat=self._heat,
+            series=tally.series,
+            heat=tally.heat,
         )
 
     def _limited(self, cpu: float) -> str | None:
-        late = self.schedule.percentile(0.99)
+        late = self._tally.schedule.percentile(0.99)
         if late is not None and late > LATE:
             return f"1 of 100 messages went {late * 1000:.1f} ms late or more"
         if cpu > BUSY:
@@ -215,20 +200,6 @@ class Generator:
                 self._go_on_sending(client)
             if events & ~select.EPOLLOUT and client.fd == fd:
                 self._receive(client)
-
-    def _note_tenth(self, now: float) -> None:
-        if self._counts and now - self._tenth_began >= TENTH:
-            self._tenths.append((self._tenth_count, self._tenth_worst))
-            coarse = self.latency.coarse()
-            self._heat.append(
-                {
-                    place: now - was
-                    for place, (now, was) in enumerate(zip(coarse, self._coarse, strict=True))
-                    if now > was
-                }
-            )
-            self._coarse = coarse
-            self._tenth_began, self._tenth_count, self._tenth_worst = now, 0, 0.0
 
     def _stop(self) -> None:
         """Take what is still to come, and leave."""
@@ -263,7 +234,7 @@ class Generator:
         return sock
 
     def _open(self, client: _Client) -> None:
-        sock = self._connected(client.number + self._messages if self.load.churn else None)
+        sock = self._connected(client.number + self._tally.messages if self.load.churn else None)
         sock.setblocking(False)
         client.sock, client.fd = sock, sock.fileno()
         client.got, client.to_send, client.writes = 0, 0, False
@@ -290,8 +261,8 @@ class Generator:
                 return  # one at a time
             due = client.due.popleft()
             now = time.perf_counter()
-            if self.load.rate is not None and self._counts:
-                self.schedule.record(now - due)
+            if self.load.rate is not None and self._tally.counts:
+                self._tally.schedule.record(now - due)
             client.sent.append(due if self.load.rate is not None or self._stays else now)
             client.to_send = len(self._message)
             self._go_on_sending(client)
@@ -343,13 +314,9 @@ class Generator:
                 self._again(client)
 
     def _answered(self, client: _Client, now: float, took: float) -> None:
-        if self._counts and not self._stopping:
-            self._messages += 1
+        if self._tally.counts and not self._stopping:
             client.messages += 1
-            self.latency.record(took)
-            self._tenth_count += 1
-            if took > self._tenth_worst:
-                self._tenth_worst = took
+            self._tally.answered(took)
         if self.load.rate is None and not self._stopping and not self.load.churn:
             if self.load.think:
                 self._at(now + self.load.think, lambda: self._send(client, time.perf_counter()))
@@ -384,7 +351,7 @@ class Generator:
         try:
             self._open(client)
         except OSError as error:
-            self.errors[_kind(error)] += 1
+            self._tally.errors[_kind(error)] += 1
             self._at(time.perf_counter() + TENTH, lambda: self._again(client))
             return
         if self.load.rate is not None:
@@ -397,7 +364,7 @@ class Generator:
     def _fail(self, client: _Client, error: OSError | None) -> None:
         """Its connection is gone: that is counted, and another one is opened."""
         if not self._stopping:
-            self.errors["the server hung up" if error is None else _kind(error)] += 1
+            self._tally.errors["the server hung up" if error is None else _kind(error)] += 1
         client.sent.clear()
         self._close(client)
         if self._stays:
@@ -413,42 +380,13 @@ class Generator:
             with suppress(BlockingIOError):
                 sock.send(self._message)
         except OSError as error:
-            self.errors[f"slow: {_kind(error)}"] += 1
+            self._tally.errors[f"slow: {_kind(error)}"] += 1
             return
         self._at(time.perf_counter() + SLOW_EVERY, lambda: self._be_slow(sock))
 
     def _at(self, when: float, do: Callable[[], None]) -> None:
         self._order += 1
         heapq.heappush(self._timers, (when, self._order, do))
-
-
-@dataclass(frozen=True)
-class _Used:
-    """By a process, since it began; None where nobody says."""
-
-    seconds: float | None
-    switches: int | None
-
-    @classmethod
-    def by(cls, pid: int | None) -> _Used:
-        if pid is None or sys.platform != "linux":
-            return cls(None, None)
-        switches = 0
-        try:
-            seconds = time.clock_gettime(~pid << 3 | CPUCLOCK_SCHED)
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                with suppress(OSError):
-                    text = (task / "status").read_text()
-                    switches += sum(
-                        map(int, re.findall(r"^(?:non)?voluntary_ctxt_switches:\s+(\d+)", text, re.MULTILINE))
-                    )
-        except OSError:
-            return cls(None, None)
-        return cls(seconds, switches)
-
-
-def _between(first: T | None, last: T | None) -> T | None:
-    return None if first is None or last is None else max(last - first, type(last)(0))
 
 
 def _say(event: str) -> None:
