@@ -19,7 +19,8 @@ from typing import Any
 import httpx
 import pytest
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect as connect_now
 
 import echodeck
 from app.kernel.ports import free_ports
@@ -230,6 +231,11 @@ def test_a_server_that_moves_is_never_unknown(three: Fleet) -> None:
                 for path in paths:
                     headers = {"accept": "text/html" if path.startswith("/ui/") else "*/*"}
                     answers.append((path, http.get(path, headers=headers).status_code))
+                try:
+                    with connect_now(f"ws{three[node].url[4:]}/servers/mine/terminal"):
+                        pass
+                except InvalidStatus as refused:
+                    answers.append(("terminal", refused.response.status_code))
 
     asking = [threading.Thread(target=ask, args=(node,)) for node in (1, 2, 3)]
     for one in asking:

@@ -11,6 +11,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Scope
 
+from app.errors import NobodyRunsIt
 from app.fleet.peers import SECONDS_TO_ANSWER, Peers
 from app.web.place import own_path
 
@@ -66,16 +67,14 @@ async def passed_on(node: str, peers: Peers, scope: Scope, body: bytes) -> httpx
     )
 
 
-async def knows_no_such_server(answer: httpx.Response) -> bool:
-    """Whether this, at a server's address, means that there is no such server: of a page, every 404 does."""
-    if answer.status_code != 404:
+async def has_it_no_more(answer: httpx.Response) -> bool:
+    """Whether a node says that it has given the server up, and nobody else has it as far as it knows."""
+    if answer.status_code != NobodyRunsIt.status or "json" not in answer.headers.get("content-type", ""):
         return False
     await answer.aread()
-    if "html" in answer.headers.get("content-type", ""):
-        return answer.request.method == "GET"
     try:
-        return bool(answer.json().get("what") == "server")
-    except (ValueError, AttributeError):
+        return str(answer.json()["type"]).endswith(f"/{NobodyRunsIt.name}")
+    except (ValueError, KeyError, TypeError):
         return False
 
 

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.across.forwarding import ROLE, knows_no_such_server, passed_back, passed_on, path_of
+from app.across.forwarding import ROLE, has_it_no_more, passed_back, passed_on, path_of
 from app.across.lists import MERGED, Lists
 from app.across.tunnel import TUNNEL, Tunnel
 from app.errors import NobodyRunsIt, NodeLost, Refusal
@@ -58,7 +58,7 @@ class Passing:
         if HOP in headers:
             if headers.get(ROLE) == "viewer":
                 scope.setdefault("state", {})["role"] = "viewer"
-            await self._app(scope, receive, send)
+            await self._here(scope, receive, send)
             return
         try:
             await self._pass(scope, receive, send)
@@ -70,6 +70,25 @@ class Passing:
     async def _inside(self, scope: Scope, receive: Receive, send: Send) -> None:
         """What this node alone answers, to a caller who was let in."""
         await self._app({**scope, "app": self._whole}, receive, send)
+
+    async def _here(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """This node answers. Of a server that it has just given up it does not say that there is none."""
+        match = OF_A_SERVER.fullmatch(own_path(scope))
+        if match is None:
+            await self._app(scope, receive, send)
+            return
+        name, replaced = match["name"], False
+
+        async def told(message: Message) -> None:
+            nonlocal replaced
+            is_404 = message["type"].endswith("http.response.start") and message["status"] == 404
+            if is_404 and name in self._fleet.picture.servers and not self._fleet.supervisor.has(name):
+                replaced = True
+                await response(_nobody(name))(scope, receive, send)
+            if not replaced:
+                await send(message)
+
+        await self._app(scope, receive, told)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = own_path(scope), scope.get("method", "WEBSOCKET")
@@ -95,11 +114,7 @@ class Passing:
             await self._clear_elsewhere(server)
             receive = _replaying(body, receive)
         if node == self._fleet.node:
-            await self._app(scope, receive, send)
-        elif method == "GET" and (match := OF_A_SERVER.fullmatch(path)) and path == f"/servers/{match['name']}":
-            answer = await self._lists.ask(node, "GET", path_of(scope), scope, b"")
-            shape = self._fleet.waiting.one(match["name"]) if answer.status_code == 404 else None
-            await (_Compact(shape) if shape else passed_back(answer))(scope, receive, send)
+            await self._here(scope, receive, send)
         elif scope["type"] == "websocket":
             await self._tunnel(node, scope, receive, send)
         else:
@@ -108,7 +123,7 @@ class Passing:
     async def _forward(self, node: str, scope: Scope, receive: Receive, send: Send) -> None:
         body = await Request(scope, receive).body()
         answer = await self._ask_holder(node, scope, lambda one: passed_on(one, self._fleet.peers, scope, body))
-        await (passed_back(answer[1]) if answer else self._app)(scope, _replaying(body, receive), send)
+        await (passed_back(answer[1]) if answer else self._here)(scope, _replaying(body, receive), send)
 
     async def _ask_holder(
         self, node: str, scope: Scope, ask: Callable[[str], Awaitable[httpx.Response]]
@@ -121,9 +136,7 @@ class Passing:
         until = asyncio.get_running_loop().time() + SECONDS_TO_BE_TAKEN
         while True:
             answer = await ask(node)
-            if match is None or match["name"] not in self._fleet.picture.servers:
-                return node, answer
-            if not await knows_no_such_server(answer) or asyncio.get_running_loop().time() >= until:
+            if match is None or not await has_it_no_more(answer) or asyncio.get_running_loop().time() >= until:
                 return node, answer
             await asyncio.sleep(0.1)
             if self._fleet.supervisor.has(match["name"]):
@@ -219,7 +232,7 @@ class Passing:
         until = asyncio.get_running_loop().time() + SECONDS_TO_BE_TAKEN
         while self._fleet.waiting.one(name) is not None:
             if asyncio.get_running_loop().time() >= until:
-                raise NobodyRunsIt(f"No node has taken {name!r} yet.", node=None, headers={"Retry-After": "1"})
+                raise _nobody(name)
             await asyncio.sleep(0.05)
 
     async def _clear_elsewhere(self, server: str | None) -> None:
@@ -235,7 +248,7 @@ class Passing:
             path = f"/servers/{match['name']}"
             found = await self._ask_holder(node, scope, lambda one: self._fleet.peers.ask(one, "GET", path))
             if found is None:
-                await self._app(scope, receive, send)
+                await self._here(scope, receive, send)
                 return
             node = found[0]
         give_away: Any = scope.get("extensions", {}).get(TUNNEL)
@@ -251,6 +264,10 @@ class Passing:
 class _Compact(JSONResponse):
     def render(self, content: Any) -> bytes:
         return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+
+
+def _nobody(server: str) -> NobodyRunsIt:
+    return NobodyRunsIt(f"No node has taken {server!r} yet.", node=None, headers={"Retry-After": "1"})
 
 
 def _replaying(body: bytes, receive: Receive) -> Receive:

@@ -268,10 +268,11 @@ export class Terminal {
   }
 }
 
-/** The browser does not say why a WebSocket was refused; asked by REST, the app does. Null if it cannot be reached. */
+/** The browser does not say why a WebSocket was refused; asked by REST, the app does. Null if that will pass. */
 async function whyNotOpened(server) {
   try {
-    await call("GET", serverPath(server));
+    const {node} = await call("GET", serverPath(server));
+    if (node) return null; // it may just have come there from another one
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
     return problem.status ? {what: problem.title, advise: problem.detail, trouble: true} : null;
