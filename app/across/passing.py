@@ -130,7 +130,7 @@ class Passing:
     ) -> tuple[str, httpx.Response] | None:
         """Who answers, and the answer; None if it is this node that has the server by now.
 
-        A node that has just given a server up knows none of that name: whoever has it then is asked instead.
+        Where a node has just given the server up, whoever has it then is asked instead.
         """
         match = OF_A_SERVER.fullmatch(own_path(scope))
         until = asyncio.get_running_loop().time() + SECONDS_TO_BE_TAKEN
