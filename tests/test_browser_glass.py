@@ -214,3 +214,25 @@ def test_without_scripts_one_can_compare_and_read(page: Page, deck: Deck) -> Non
         expect(bare.locator("noscript ol li, ol li").first).to_contain_text("accept")
     finally:
         context.close()
+
+
+def luminance(colour: str) -> float:
+    """Of a computed colour (WCAG 2.2, relative luminance)."""
+    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_the_picture_can_be_read_in_the_systems_colours(page: Page, deck: Deck) -> None:
+    id = record(deck)
+    page.emulate_media(forced_colors="active")
+    live(page, f"/ui/comparisons/{id}")
+    ground = page.locator(".picture-window").first.evaluate("(one) => getComputedStyle(one).backgroundColor")
+    for words in (".lane-name", ".blocked-words", ".went-words"):
+        fill = page.locator(f".calls-picture {words}").first.evaluate("(one) => getComputedStyle(one).fill")
+        darker, lighter = sorted((luminance(ground), luminance(fill)))
+        assert (lighter + 0.05) / (darker + 0.05) >= 4.5, (words, fill, ground)
+    assert (
+        page.locator(".calls-picture").first.evaluate("(one) => getComputedStyle(one).backgroundColor")
+        == "rgba(0, 0, 0, 0)"
+    )

@@ -7,6 +7,7 @@ import {followTheme} from "./theme.js";
 
 const probe = document.createElement("span");
 probe.hidden = true;
+probe.style.forcedColorAdjust = "none"; // else all lines and areas are of one colour where the system chooses
 
 /** A colour of the style sheet as a canvas takes it: `var(--ink)`, or any other value of `color`. */
 export function ink(colour) {
