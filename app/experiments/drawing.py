@@ -293,8 +293,8 @@ def strips(title: str, found: Sequence[Strip], row_words: Callable[[int], str], 
                     f'y="{bottom - (row - low + 1) * cell:.1f}" width="{wide:.1f}" height="{cell:.1f}" '
                     f'fill-opacity="{0.08 + 0.92 * math.sqrt(count / most):.2f}"/>'
                 )
-        for row in (low, high):
-            picture.text(LEFT - 8, bottom - (row - low) * cell + 4, row_words(row), ' text-anchor="end"')
+        for row, at_y in ((low, bottom), (high, bottom - tall + 18)):  # within the strip: the next one has words there
+            picture.text(LEFT - 8, at_y, row_words(row), ' text-anchor="end"')
         picture.text(WIDTH - RIGHT + 12, bottom - tall / 2 + 8, strip.word, f' class="word s{strip.number % COLOURS}"')
     picture.add(f'<path class="axis" d="M{LEFT} {HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>')
     picture.text(LEFT, HEIGHT - BOTTOM + 18, "0")

@@ -171,10 +171,15 @@ def heat_map(result: Result, value: float | None, words: Words = str) -> str:
     return strips(
         words(_("Latency over time")),
         found,
-        lambda row: f"{lowest(row * HALF) * UNIT * 1000:.2g} ms",
+        _latency_of_row,
         0.1,
         words(_("seconds")),
     )
+
+
+def _latency_of_row(row: int) -> str:
+    seconds = lowest(row * HALF) * UNIT
+    return f"{seconds * 1e3:.2g} ms" if seconds >= 0.001 else f"{seconds * 1e6:.2g} µs"
 
 
 def figures(experiment: Experiment, first: Sequence[str] = ()) -> list[str]:
