@@ -86,8 +86,8 @@ def test_settings_of_a_variants_own(lab: httpx.Client) -> None:
 def test_polling_takes_a_processor_and_waiting_does_not(lab: httpx.Client) -> None:
     trials = measured(lab, variants=["nonblocking", "selectors"], think=0.05, seconds=0.5)["trials"]
     polling, waiting = trials
-    assert polling["server_share"] > 0.6
-    assert waiting["server_share"] < 0.3
+    assert polling["server_share"] > 0.2  # of a processor, which others may want too
+    assert waiting["server_share"] < polling["server_share"] / 3
 
 
 def test_the_wait_grows_with_the_place_in_the_queue(lab: httpx.Client) -> None:
