@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browsing import Deck, forgive, light, live, refused, serious
+from tests.browsing import Deck, eventually, forgive, light, live, refused, serious
 
 HOSTILE = b"<img src=x onerror=alert(1)>\x1b[31m\xff\n"
 
@@ -98,12 +98,14 @@ def test_a_recording_is_made_on_the_page_and_played_by_keyboard(page: Page, deck
     page.get_by_role("link", name="Recorded: play it").click()
     expect(page.locator(".pictures.single .calls-picture")).to_be_visible()
     page.locator("[data-do=on]").focus()
-    seen = set()
-    for _ in range(12):
+
+    def here() -> int:
+        return int(page.locator("li:has(~ li.is-here)").count())
+
+    for step in range(12):
         page.keyboard.press("ArrowDown")
-        seen.add(page.locator(".glass .says").inner_text())
         expect(page.locator("li.is-here")).to_have_count(1)
-    assert len(seen) == 12
+        eventually(lambda step=step: here() == step, lambda: f"still at {here()}")
     expect(page.locator(".source-beside .is-here")).to_have_count(1)
     before = page.locator("output.at").inner_text()
     page.locator(".picture-window").focus()
