@@ -193,6 +193,11 @@ class NobodyRunsIt(Refusal):
     status, name, title = 503, "nobody-runs-it", "No node has this server now"
 
 
+def gone_elsewhere(server: str) -> NobodyRunsIt:
+    words = f"{server!r} has just gone to another node, or was changed there; try again."
+    return NobodyRunsIt(words, node=None, headers={"Retry-After": "1"})
+
+
 class NodeLost(Refusal):
     """The server's ``node`` is gone, or cannot be reached. A floating server comes back on another node by itself."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import NameTaken, NotStopped, PortTaken, Refusal, ShuttingDown
+from app.errors import NameTaken, NobodyRunsIt, NotStopped, PortTaken, Refusal, ShuttingDown
 from app.supervising.lifecycle import TRANSITIONS, State
 from app.supervising.run import Run
 from app.supervising.spec import ServerPatch, ServerSpec
@@ -365,3 +365,19 @@ async def test_a_created_server_that_is_not_to_start_listens_nowhere(supervisor:
     assert (server.state, server.desired) == (State.STOPPED, "stopped")
     assert server.spec.port
     assert await refuses(server.spec.port)
+
+
+@pytest.mark.parametrize("command", ["start", "stop", "restart", "change"])
+async def test_who_waits_for_a_server_that_goes_to_another_node_does_nothing_to_it(
+    supervisor: Supervisor, start: Start, command: str
+) -> None:
+    server = await start("asyncio")
+    port = server.spec.port
+    going = asyncio.create_task(supervisor.release(server.name))
+    await asyncio.sleep(0)
+    arguments = [patch(max_connections=3)] if command == "change" else []
+    with pytest.raises(NobodyRunsIt):
+        await getattr(supervisor, command)(server.name, *arguments)
+    await going
+    assert (server.state, server.spec.max_connections) == (State.STOPPED, None)
+    assert await refuses(port)

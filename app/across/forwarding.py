@@ -68,9 +68,11 @@ async def passed_on(node: str, peers: Peers, scope: Scope, body: bytes) -> httpx
 
 
 async def has_it_no_more(answer: httpx.Response) -> bool:
-    """Whether a node says that it has given the server up, and nobody else has it as far as it knows."""
-    if answer.status_code != NobodyRunsIt.status or "json" not in answer.headers.get("content-type", ""):
+    """Whether a node says that it has given the server up; what shows a page says so by its status alone."""
+    if answer.status_code != NobodyRunsIt.status:
         return False
+    if "html" in answer.headers.get("content-type", ""):
+        return answer.request.method == "GET"
     await answer.aread()
     try:
         return str(answer.json()["type"]).endswith(f"/{NobodyRunsIt.name}")

@@ -58,7 +58,7 @@ class Passing:
         if HOP in headers:
             if headers.get(ROLE) == "viewer":
                 scope.setdefault("state", {})["role"] = "viewer"
-            await self._here(scope, receive, send)
+            await self._app(scope, receive, send)
             return
         try:
             await self._pass(scope, receive, send)
@@ -70,32 +70,6 @@ class Passing:
     async def _inside(self, scope: Scope, receive: Receive, send: Send) -> None:
         """What this node alone answers, to a caller who was let in."""
         await self._app({**scope, "app": self._whole}, receive, send)
-
-    async def _here(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if await self._has_it_no_more(scope, receive, send):
-            await response(_nobody(_server_of(scope)))(scope, receive, send)
-
-    async def _has_it_no_more(self, scope: Scope, receive: Receive, send: Send) -> bool:
-        """This node answers. It would say that there is no such server, but the fleet has it: then nothing is said."""
-        match = OF_A_SERVER.fullmatch(own_path(scope))
-        held: Message | None = None
-        gone = False
-
-        async def told(message: Message) -> None:
-            nonlocal held, gone
-            if match and message["type"].endswith("http.response.start") and message["status"] == 404:
-                held = message
-                return
-            if held is not None and match:
-                gone = match["name"] in self._fleet.picture.servers and _of_no_server(held, message, scope)
-                if not gone:
-                    await send(held)
-                held = None
-            if not gone:
-                await send(message)
-
-        await self._app(scope, receive, told)
-        return gone
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = own_path(scope), scope.get("method", "WEBSOCKET")
@@ -120,10 +94,8 @@ class Passing:
                 server = str((await Request(scope, _replaying(body, receive)).form()).get("server") or "") or None
             await self._clear_elsewhere(server)
             receive = _replaying(body, receive)
-        if node == self._fleet.node and scope["type"] == "http" and OF_A_SERVER.fullmatch(path):
-            await self._answer_here(scope, await Request(scope, receive).body(), receive, send)
-        elif node == self._fleet.node:
-            await self._here(scope, receive, send)
+        if node == self._fleet.node:
+            await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await self._tunnel(node, scope, receive, send)
         else:
@@ -132,24 +104,7 @@ class Passing:
     async def _forward(self, node: str, scope: Scope, receive: Receive, send: Send) -> None:
         body = await Request(scope, receive).body()
         answer = await self._ask_holder(node, scope, lambda one: passed_on(one, self._fleet.peers, scope, body))
-        if answer:
-            await passed_back(answer[1])(scope, receive, send)
-        else:
-            await self._answer_here(scope, body, receive, send)
-
-    async def _answer_here(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
-        """Where this node has just given the server up, whoever has it then is asked instead."""
-        if not await self._has_it_no_more(scope, _replaying(body, receive), send):
-            return
-        name = _server_of(scope)
-        until = asyncio.get_running_loop().time() + SECONDS_TO_BE_TAKEN
-        while (holder := self._fleet.holder(name)) in (None, self._fleet.node):
-            if asyncio.get_running_loop().time() >= until:
-                raise _nobody(name)
-            await asyncio.sleep(0.1)
-            if holder and not await self._has_it_no_more(scope, _replaying(body, receive), send):
-                return
-        await passed_back(await passed_on(str(holder), self._fleet.peers, scope, body))(scope, receive, send)
+        await (passed_back(answer[1]) if answer else self._app)(scope, _replaying(body, receive), send)
 
     async def _ask_holder(
         self, node: str, scope: Scope, ask: Callable[[str], Awaitable[httpx.Response]]
@@ -258,7 +213,7 @@ class Passing:
         until = asyncio.get_running_loop().time() + SECONDS_TO_BE_TAKEN
         while self._fleet.waiting.one(name) is not None:
             if asyncio.get_running_loop().time() >= until:
-                raise _nobody(name)
+                raise NobodyRunsIt(f"No node has taken {name!r} yet.", node=None, headers={"Retry-After": "1"})
             await asyncio.sleep(0.05)
 
     async def _clear_elsewhere(self, server: str | None) -> None:
@@ -274,7 +229,7 @@ class Passing:
             path = f"/servers/{match['name']}"
             found = await self._ask_holder(node, scope, lambda one: self._fleet.peers.ask(one, "GET", path))
             if found is None:
-                await self._here(scope, receive, send)
+                await self._app(scope, receive, send)
                 return
             node = found[0]
         give_away: Any = scope.get("extensions", {}).get(TUNNEL)
@@ -290,25 +245,6 @@ class Passing:
 class _Compact(JSONResponse):
     def render(self, content: Any) -> bytes:
         return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
-
-
-def _server_of(scope: Scope) -> str:
-    match = OF_A_SERVER.fullmatch(own_path(scope))
-    return match["name"] if match else ""
-
-
-def _of_no_server(start: Message, body: Message, scope: Scope) -> bool:
-    """Whether this answer, of 404, says that there is no such server."""
-    if "html" in Headers(raw=start["headers"]).get("content-type", ""):
-        return scope.get("method") == "GET"
-    try:
-        return bool(json.loads(body.get("body", b""))["what"] == "server")
-    except (ValueError, KeyError, TypeError):
-        return False
-
-
-def _nobody(server: str) -> NobodyRunsIt:
-    return NobodyRunsIt(f"No node has taken {server!r} yet.", node=None, headers={"Retry-After": "1"})
 
 
 def _replaying(body: bytes, receive: Receive) -> Receive:

@@ -13,7 +13,7 @@ from app.shapes.connections import Connections, ConnectionShape
 from app.shapes.openapi import EVENT_STREAM
 from app.supervising.supervisor import Supervisor
 from app.watching.tap import watch
-from app.web.parameters import After, Limit, cut, position, supervisor
+from app.web.parameters import After, Limit, cut, position, supervisor, there_is
 from app.web.streams import EventStream, send_by_websocket
 
 router = APIRouter(prefix="/connections", tags=["connections"])
@@ -28,8 +28,7 @@ async def list_connections(
     """The clients inside and those in the accept queues, in the order in which they were first seen."""
     found = supervisor(request)
     start = position("connections", after)
-    if server is not None:
-        found.server(server)
+    there_is(request, server)
     more = await found.connections.page(start, limit + 1, server)
     page, following = cut("connections", more, limit, lambda one: one.number)
     now = filter(None, map(found.roster.snapshot, page))

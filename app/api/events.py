@@ -10,11 +10,10 @@ from fastapi.responses import Response
 
 from app.api.problems import responses
 from app.errors import Invalid, TooManyStreams, Unknown
-from app.fleet.fleet import Fleet
 from app.fleet.peers import HOP
 from app.shapes.openapi import EVENT_STREAM
-from app.supervising.supervisor import Supervisor
 from app.watching.feed import TOPICS, Feed, Wanted
+from app.web.parameters import there_is
 from app.web.streams import EventStream, send_by_websocket
 
 router = APIRouter(tags=["events"])
@@ -74,10 +73,7 @@ def _wanted(
 ) -> Wanted:
     kinds = frozenset(TOPICS.values()) if topics is None else _kinds("topics", topics)
     whole = frozenset[str]() if everywhere is None else _kinds("everywhere", everywhere)
-    fleet: Fleet | None = connection.app.state.fleet
-    if server is not None and not (fleet and server in fleet.picture.servers):
-        found: Supervisor = connection.app.state.supervisor
-        found.server(server)
+    there_is(connection, server)
     return Wanted(kinds, server, whole, together)
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from app.errors import EngineSilent, Invalid, NameTaken, NobodyRunsIt
+from app.errors import EngineSilent, Invalid, NameTaken, Refusal, Unknown, gone_elsewhere
 from app.etcd.fence import Fence
 from app.etcd.gateway import Gateway, absent, changed_at, created_at, delete, put
 from app.etcd.lease import Lease
@@ -93,12 +93,17 @@ class FleetRegistry:
                     self._still_ours(known), [delete(server_key(name)), delete(claim_key(name))]
                 )
                 if not outcome.held:
-                    raise self._gone(name)
+                    raise gone_elsewhere(name)
                 self._picture.forget(server_key(name), outcome.revision)
                 self._picture.forget(claim_key(name), outcome.revision)
             self._dirty.pop(name, None)
         finally:
             self.busy.discard(name)
+
+    def not_here(self, name: str) -> Refusal:
+        if name in self._picture.servers:
+            return gone_elsewhere(name)
+        return Unknown(f"There is no server {name!r}.", what="server")
 
     async def flush(self) -> None:
         async with self._flushing:  # who finds nothing to be written may have been told of what is being written
@@ -130,7 +135,7 @@ class FleetRegistry:
             changes.append(put(claim_key(name), claim.text(), lease))
         outcome = await self._gateway.transact(conditions, changes)
         if not outcome.held:
-            raise self._gone(name)
+            raise gone_elsewhere(name)
         self._picture.take(server_key(name), value, outcome.revision, 0)
         if moved and value.on is not None:
             self._picture.forget(claim_key(name), outcome.revision)
@@ -154,15 +159,12 @@ class FleetRegistry:
                 return []
         elif (claim := self._picture.claims.get(known.name)) and claim.lease == self._lease.id:
             return [created_at(claim_key(known.name), claim.created)]
-        raise self._gone(known.name)
+        raise gone_elsewhere(known.name)
 
     def _taken(self, name: str) -> NameTaken:
         return NameTaken(
             f"There is a server {name!r} already; choose another name.", field="name", server=f"/servers/{name}"
         )
-
-    def _gone(self, name: str) -> NobodyRunsIt:
-        return NobodyRunsIt(f"{name!r} has just gone to another node, or was changed there; try again.", node=None)
 
 
 def _plain(spec: ServerSpec) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from app.connections.clients import Permit
-from app.errors import Invalid
+from app.errors import Invalid, Refusal, Unknown
 from app.history.schema import Saved, Statement, drop_server, put_server
 from app.history.store import Store
 from app.supervising.spec import ServerSpec
@@ -60,6 +60,9 @@ class Registry(Protocol):
     def removing(self, server: Server) -> AbstractAsyncContextManager[None]:
         """While a server is removed for good."""
 
+    def not_here(self, name: str) -> Refusal:
+        """Why there is no server of that name: there is none, or another node has it."""
+
     async def flush(self) -> None:
         """Raises:
         NotKept: it cannot be written.
@@ -102,6 +105,9 @@ class StateFile:
     async def removing(self, server: Server) -> AsyncIterator[None]:
         yield
         self._store.put(drop_server(server.name))
+
+    def not_here(self, name: str) -> Refusal:
+        return Unknown(f"There is no server {name!r}.", what="server")
 
     async def flush(self) -> None:
         await self._store.flush()

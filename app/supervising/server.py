@@ -21,7 +21,7 @@ from app.connections.client import Client
 from app.connections.clients import Permit
 from app.connections.roster import Roster
 from app.connections.tally import Tally
-from app.errors import Interrupted, NotStopped, Refusal, ShuttingDown, Unknown
+from app.errors import Interrupted, NotStopped, Refusal, ShuttingDown, Unknown, gone_elsewhere
 from app.history.blame import in_words, leaf, message_of, traceback_of
 from app.history.chronicle import Chronicle
 from app.kernel.traffic import Traffic
@@ -300,6 +300,8 @@ class Server:
         async with self._lock.hold():
             if self.removed:
                 raise Unknown(f"The server {self.name!r} was removed.", what="server")
+            if self.goes_away:
+                raise gone_elsewhere(self.name)
             yield
 
     def _cut_start(self) -> None:

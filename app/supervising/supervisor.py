@@ -104,11 +104,12 @@ class Supervisor:
     def server(self, name: str) -> Server:
         """Raises:
         Unknown: there is no such server.
+        NobodyRunsIt: another node has it, or is about to.
         """
         try:
             return self._servers[name]
         except KeyError:
-            raise Unknown(f"There is no server {name!r}.", what="server") from None
+            raise self.registry.not_here(name) from None
 
     def has(self, name: str) -> bool:
         return name in self._servers

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, TypeVar
 
 from fastapi import Query, Request
 from pydantic import BeforeValidator
+from starlette.requests import HTTPConnection
 
 from app.errors import Invalid, Unknown
 from app.fleet.fleet import Fleet
@@ -36,21 +37,28 @@ def supervisor(request: Request) -> Supervisor:
     return found
 
 
+def there_is(connection: HTTPConnection, name: str | None) -> None:
+    """For filters: a server that exists, here or at another node.
+
+    Raises:
+        Unknown: it does not.
+    """
+    fleet: Fleet | None = connection.app.state.fleet
+    if name is not None and not (fleet and name in fleet.picture.servers):
+        found: Supervisor = connection.app.state.supervisor
+        found.server(name)
+
+
 def known_server(request: Request, name: str | None) -> None:
     """For filters: a server that exists, or that the journal or the exceptions still name.
 
     Raises:
         Unknown: neither is true.
     """
-    if name is None:
-        return
-    found = supervisor(request)
-    fleet: Fleet | None = request.app.state.fleet
-    if fleet is not None and name in fleet.picture.servers:
-        return
     try:
-        found.server(name)
+        there_is(request, name)
     except Unknown:
+        found = supervisor(request)
         if not found.chronicle.exceptions(server=name) and not found.chronicle.entries(server=name):
             raise
 
