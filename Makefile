@@ -14,7 +14,7 @@ run: install
 	$(BIN)/echodeck serve
 
 # Two files of tests at a time, as most of them wait; and then, alone, those that look at how time goes by.
-ALONE = tests/test_chaos.py tests/test_fleet_faults.py tests/test_lab_generator.py tests/test_loop.py tests/test_soak.py
+ALONE = tests/test_chaos.py tests/test_fleet_faults.py tests/test_lab_generator.py tests/test_lab_truth.py tests/test_loop.py tests/test_soak.py
 test: tools
 	$(BIN)/pytest --numprocesses 2 --dist loadfile $(addprefix --ignore=,$(ALONE))
 	$(BIN)/pytest $(ALONE)

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.conftest import Program
 
 SHORT: dict[str, Any] = {"seconds": 0.2, "warm_up": 0.05, "rounds": 1, "clients": 3, "size": 64}
 
 
-@contextmanager
-def lab_of(deck: Program) -> Iterator[httpx.Client]:
-    """Nothing is measured when it begins, nor when it ends."""
-    with httpx.Client(base_url=f"{deck.url}/lab", timeout=30) as http:
+@pytest.fixture(scope="module")
+def lab_app() -> Iterator[Program]:
+    """One app for all tests of a file."""
+    made = Program("--state", ":memory:")
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def lab(lab_app: Program) -> Iterator[httpx.Client]:
+    """Nothing is measured when the test begins."""
+    with httpx.Client(base_url=f"{lab_app.url}/lab", timeout=30) as http:
         yield http
         for one in http.get("/experiments").json()["items"]:
             http.delete(f"/experiments/{one['id']}")

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing, suppress
 from typing import Any
 
@@ -18,21 +18,7 @@ import httpx
 import pytest
 
 from tests.conftest import ECHODECK, Program
-from tests.labs import SHORT, finished, lab_of, measured, refusal
-
-
-@pytest.fixture(scope="module")
-def deck() -> Iterator[Program]:
-    made = Program("--state", ":memory:")
-    yield made
-    made.end()
-
-
-@pytest.fixture
-def lab(deck: Program) -> Iterator[httpx.Client]:
-    with lab_of(deck) as http:
-        yield http
-
+from tests.labs import SHORT, finished, measured, refusal
 
 # Measured
 
@@ -73,30 +59,6 @@ def test_each_variant_can_be_measured(lab: httpx.Client, variant: str) -> None:
     assert trial["errors"] == {}
 
 
-def test_settings_of_a_variants_own(lab: httpx.Client) -> None:
-    slow = {"variant": "asyncio", "settings": {"nodelay": False}, "label": "Nagle"}
-    trials = measured(
-        lab, variants=["asyncio", slow], size=64_000, settings={"recv_size": 1024}, clients=1, seconds=0.5
-    )["trials"]
-    fast, held = trials
-    assert held["variant"] == "Nagle"
-    assert held["p50_us"] > 20_000 > fast["p50_us"]  # delayed acknowledgements: 40 ms
-
-
-def test_polling_takes_a_processor_and_waiting_does_not(lab: httpx.Client) -> None:
-    trials = measured(lab, variants=["nonblocking", "selectors"], think=0.05, seconds=0.5)["trials"]
-    polling, waiting = trials
-    assert polling["server_share"] > 0.2  # of a processor, which others may want too
-    assert waiting["server_share"] < polling["server_share"] / 3
-
-
-def test_the_wait_grows_with_the_place_in_the_queue(lab: httpx.Client) -> None:
-    result = measured(lab, variants=["blocking", "asyncio"], clients=4, churn=True, think=0.05, seconds=0.5)
-    blocking, all_at_once = result["trials"]
-    assert blocking["p50_us"] > 100_000  # three others stay for 50 ms each
-    assert 50_000 <= all_at_once["p50_us"] < 100_000
-
-
 def test_memory_is_that_of_a_process_of_its_own(lab: httpx.Client) -> None:
     trials = measured(lab, variants=["selectors", "threads"], silent=300, think=0.1, clients=1)["trials"]
     selectors, threads = (one["memory_per_connection"] for one in trials)
@@ -112,15 +74,15 @@ def test_an_offered_rate_that_is_too_high_is_not_sustained(lab: httpx.Client) ->
     assert high["unsent"] > 0
 
 
-def test_here_is_this_apps_own_loop(lab: httpx.Client, deck: Program) -> None:
+def test_here_is_this_apps_own_loop(lab: httpx.Client, lab_app: Program) -> None:
     begun = lab.post("/experiments", json={**SHORT, "variants": ["asyncio"], "in": "here", "seconds": 1}).json()
     names: list[str] = []
     while not names:
-        names = [one["name"] for one in httpx.get(f"{deck.url}/servers").json()["items"]]
+        names = [one["name"] for one in httpx.get(f"{lab_app.url}/servers").json()["items"]]
         time.sleep(0.02)
     assert names[0].startswith("lab-")
     finished(lab, begun["id"])
-    assert httpx.get(f"{deck.url}/servers").json()["items"] == []
+    assert httpx.get(f"{lab_app.url}/servers").json()["items"] == []
     (trial,) = lab.get(f"/results/{begun['id']}").json()["trials"]
     assert trial["lag_p99_ms"] >= 0
 
@@ -245,9 +207,9 @@ def test_the_formats_of_a_result(lab: httpx.Client) -> None:
 # The feed
 
 
-def test_the_feed_says_how_far_it_is(lab: httpx.Client, deck: Program) -> None:
+def test_the_feed_says_how_far_it_is(lab: httpx.Client, lab_app: Program) -> None:
     seen = []
-    with httpx.stream("GET", f"{deck.url}/events?topics=lab", timeout=30) as answer:
+    with httpx.stream("GET", f"{lab_app.url}/events?topics=lab", timeout=30) as answer:
         begun = lab.post("/experiments", json={**SHORT, "variants": ["asyncio"], "rounds": 3}).json()
         kind = ""
         for line in answer.iter_lines():

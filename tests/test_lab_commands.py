@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -14,26 +13,12 @@ import pytest
 
 from tests.commanding import environment
 from tests.conftest import ECHODECK, Program
-from tests.labs import lab_of
 
 
-@pytest.fixture(scope="module")
-def deck() -> Iterator[Program]:
-    made = Program("--state", ":memory:")
-    yield made
-    made.end()
-
-
-@pytest.fixture
-def lab(deck: Program) -> Iterator[httpx.Client]:
-    with lab_of(deck) as http:
-        yield http
-
-
-def cli(deck: Program, *words: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+def cli(lab_app: Program, *words: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [ECHODECK, "lab", *words],
-        env=environment(deck.url),
+        env=environment(lab_app.url),
         capture_output=True,
         text=True,
         timeout=60,
@@ -56,27 +41,27 @@ above = %s
 """
 
 
-def test_a_file_is_measured_and_what_it_expects_decides(lab: httpx.Client, deck: Program, tmp_path: Path) -> None:
+def test_a_file_is_measured_and_what_it_expects_decides(lab: httpx.Client, lab_app: Program, tmp_path: Path) -> None:
     (tmp_path / "one.toml").write_text(FILE % 10)
     (tmp_path / "two.toml").write_text(FILE % 1e9)
-    done = cli(deck, "run", "one.toml", "--output", "one.json", folder=tmp_path)
+    done = cli(lab_app, "run", "one.toml", "--output", "one.json", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "asyncio" in done.stdout
     assert "✓ msgs_per_s of asyncio at 1 above 10" in done.stdout
-    missed = cli(deck, "run", "two.toml", "--json", folder=tmp_path)
+    missed = cli(lab_app, "run", "two.toml", "--json", folder=tmp_path)
     assert missed.returncode == 1
     assert "2 of 2 expectations do not hold" in missed.stderr
     assert json.loads(missed.stdout)["state"] == "done"
     id = json.loads(missed.stdout)["id"]
-    assert cli(deck, "show", id).stdout.count("asyncio") >= 2
-    beside = cli(deck, "compare", "one.json", id, folder=tmp_path)
+    assert cli(lab_app, "show", id).stdout.count("asyncio") >= 2
+    beside = cli(lab_app, "compare", "one.json", id, folder=tmp_path)
     assert beside.returncode == 0
     assert "B/A" in beside.stdout
     (tmp_path / "cut.json").write_text((tmp_path / "one.json").read_text()[:200])
-    cut = cli(deck, "show", "cut.json", folder=tmp_path)
+    cut = cli(lab_app, "show", "cut.json", folder=tmp_path)
     assert cut.returncode == 2
     assert "cut" in cut.stderr
-    listed = cli(deck, "list")
+    listed = cli(lab_app, "list")
     assert "polling-burns" in listed.stdout
     assert id in listed.stdout
 
@@ -90,19 +75,19 @@ def test_a_file_is_measured_and_what_it_expects_decides(lab: httpx.Client, deck:
         ("variants = ['nope']\n", "no variant 'nope'"),
     ],
 )
-def test_a_file_that_is_wrong_says_where(deck: Program, tmp_path: Path, text: str, words: str) -> None:
+def test_a_file_that_is_wrong_says_where(lab_app: Program, tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "bad.toml").write_text(text)
-    done = cli(deck, "run", "bad.toml", folder=tmp_path)
+    done = cli(lab_app, "run", "bad.toml", folder=tmp_path)
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_ctrl_c_cancels(lab: httpx.Client, deck: Program, tmp_path: Path) -> None:
+def test_ctrl_c_cancels(lab: httpx.Client, lab_app: Program, tmp_path: Path) -> None:
     (tmp_path / "long.toml").write_text("variants = ['asyncio']\nrounds = 50\nclients = 2\nseconds = 0.2\n")
     with subprocess.Popen(
         [ECHODECK, "lab", "run", str(tmp_path / "long.toml")],
-        env=environment(deck.url),
+        env=environment(lab_app.url),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -18,23 +18,10 @@ import httpx
 import pytest
 
 from tests.conftest import Program
-from tests.labs import SHORT, children, eventually, finished, is_there, lab_of, measured, refusal
+from tests.labs import SHORT, children, eventually, finished, is_there, measured, refusal
 
 
-@pytest.fixture(scope="module")
-def deck() -> Iterator[Program]:
-    made = Program("--state", ":memory:")
-    yield made
-    made.end()
-
-
-@pytest.fixture
-def lab(deck: Program) -> Iterator[httpx.Client]:
-    with lab_of(deck) as http:
-        yield http
-
-
-def test_it_can_be_cancelled_and_forgotten(lab: httpx.Client, deck: Program) -> None:
+def test_it_can_be_cancelled_and_forgotten(lab: httpx.Client, lab_app: Program) -> None:
     begun = lab.post("/experiments", json={**SHORT, "variants": ["asyncio"], "rounds": 100}).json()
     path = f"/experiments/{begun['id']}"
     while lab.get(path).json()["progress"]["trial"] < 1:
@@ -44,20 +31,20 @@ def test_it_can_be_cancelled_and_forgotten(lab: httpx.Client, deck: Program) -> 
     assert (now["state"], now["reason"]) == ("cancelled", "it was cancelled")
     assert now["progress"]["seconds_left"] == 0
     assert len(lab.get(f"/results/{begun['id']}").json()["trials"]) == now["progress"]["trial"] >= 1
-    assert children(deck.process.pid) == set()
+    assert children(lab_app.process.pid) == set()
     assert lab.delete(path).status_code == 204
     assert refusal(lab.get(path)) == (404, "unknown", None)
     assert refusal(lab.get(f"/results/{begun['id']}")) == (404, "unknown", None)
     assert refusal(lab.delete(path)) == (404, "unknown", None)
 
 
-def test_two_who_cancel_at_once_leave_nothing_running(lab: httpx.Client, deck: Program) -> None:
+def test_two_who_cancel_at_once_leave_nothing_running(lab: httpx.Client, lab_app: Program) -> None:
     begun = lab.post("/experiments", json={**SHORT, "variants": ["asyncio"], "rounds": 100}).json()
     path = f"/lab/experiments/{begun['id']}"
-    eventually(lambda: len(children(deck.process.pid)) >= 2, "it is measured")
+    eventually(lambda: len(children(lab_app.process.pid)) >= 2, "it is measured")
     answers: list[int] = []
     both = [
-        threading.Thread(target=lambda: answers.append(httpx.delete(deck.url + path, timeout=20).status_code))
+        threading.Thread(target=lambda: answers.append(httpx.delete(lab_app.url + path, timeout=20).status_code))
         for _ in range(2)
     ]
     for one in both:
@@ -65,20 +52,20 @@ def test_two_who_cancel_at_once_leave_nothing_running(lab: httpx.Client, deck: P
     for one in both:
         one.join()
     assert answers == [204, 204]
-    assert children(deck.process.pid) == set()
+    assert children(lab_app.process.pid) == set()
     assert lab.get(f"/experiments/{begun['id']}").json()["state"] == "cancelled"
 
 
-def test_a_generator_or_an_app_that_is_killed_fails_it(lab: httpx.Client, deck: Program) -> None:
+def test_a_generator_or_an_app_that_is_killed_fails_it(lab: httpx.Client, lab_app: Program) -> None:
     for which in (b"generator", b"serve"):
         begun = lab.post("/experiments", json={**SHORT, "variants": ["asyncio"], "seconds": 20}).json()
 
         def victim(which: bytes = which) -> list[int]:
-            return [pid for pid in children(deck.process.pid) if which in Path(f"/proc/{pid}/cmdline").read_bytes()]
+            return [pid for pid in children(lab_app.process.pid) if which in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
         eventually(
             lambda: any(
-                b"generator" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children(deck.process.pid)
+                b"generator" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children(lab_app.process.pid)
             ),
             "it is measured",
         )
@@ -86,7 +73,7 @@ def test_a_generator_or_an_app_that_is_killed_fails_it(lab: httpx.Client, deck: 
         now = finished(lab, begun["id"])
         assert now["state"] == "failed"
         assert now["reason"]
-        assert children(deck.process.pid) == set()
+        assert children(lab_app.process.pid) == set()
 
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGKILL])
@@ -152,11 +139,11 @@ def test_on_a_full_disk_it_is_measured_and_kept_when_it_can_be(program: Callable
     assert httpx.get(f"{again.url}/lab/results/{one['id']}").json() == result
 
 
-def test_a_frozen_app_does_not_lose_the_experiment(lab: httpx.Client, deck: Program) -> None:
+def test_a_frozen_app_does_not_lose_the_experiment(lab: httpx.Client, lab_app: Program) -> None:
     begun = lab.post("/experiments", json={**SHORT, "variants": ["asyncio"], "rounds": 4}).json()
-    while not children(deck.process.pid):
+    while not children(lab_app.process.pid):
         time.sleep(0.02)
-    deck.process.send_signal(signal.SIGSTOP)
+    lab_app.process.send_signal(signal.SIGSTOP)
     time.sleep(1.5)
-    deck.process.send_signal(signal.SIGCONT)
+    lab_app.process.send_signal(signal.SIGCONT)
     assert finished(lab, begun["id"])["state"] == "done"

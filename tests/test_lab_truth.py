@@ -1,0 +1,31 @@
+"""What one's own measurements are to show, as the lab measures it while nothing else wants the processors."""
+
+from __future__ import annotations
+
+import httpx
+
+from tests.labs import measured
+
+
+def test_settings_of_a_variants_own(lab: httpx.Client) -> None:
+    slow = {"variant": "asyncio", "settings": {"nodelay": False}, "label": "Nagle"}
+    trials = measured(
+        lab, variants=["asyncio", slow], size=64_000, settings={"recv_size": 1024}, clients=1, seconds=0.5
+    )["trials"]
+    fast, held = trials
+    assert held["variant"] == "Nagle"
+    assert held["p50_us"] > 20_000 > fast["p50_us"]  # delayed acknowledgements: 40 ms
+
+
+def test_polling_takes_a_processor_and_waiting_does_not(lab: httpx.Client) -> None:
+    trials = measured(lab, variants=["nonblocking", "selectors"], think=0.05, seconds=0.5)["trials"]
+    polling, waiting = trials
+    assert polling["server_share"] > 0.6
+    assert waiting["server_share"] < 0.3
+
+
+def test_the_wait_grows_with_the_place_in_the_queue(lab: httpx.Client) -> None:
+    result = measured(lab, variants=["blocking", "asyncio"], clients=4, churn=True, think=0.05, seconds=0.5)
+    blocking, all_at_once = result["trials"]
+    assert blocking["p50_us"] > 100_000  # three others stay for 50 ms each
+    assert 50_000 <= all_at_once["p50_us"] < 100_000
