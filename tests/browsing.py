@@ -142,6 +142,14 @@ def open_context(browser: Browser, deck: Deck, complaints: list[str], **options:
     return context
 
 
+def page_of(browser: Browser, running: Program, server: str) -> Page:
+    """A page of an app that the test starts and ends itself, with one server; the test closes its context."""
+    page = browser.new_context(base_url=running.url, locale="en-US").new_page()
+    made = page.request.post("/servers", data={"variant": "asyncio", "port": 0, "name": server})
+    assert made.status == 201, made.text()
+    return page
+
+
 @pytest.fixture(params=["light", "dark"])
 def page(request: pytest.FixtureRequest, browser: Browser, deck: Deck, complaints: list[str]) -> Iterator[Page]:
     """In both themes; ``light`` marks tests that need only one."""

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser_terminals import line, opened, pane, screen, status
-from tests.browsing import Deck, connect, eventually, forgive, light, live
+from tests.browsing import Deck, connect, eventually, forgive, light, live, page_of
 from tests.conftest import Program
 
 FOCUS = "() => { const one = document.activeElement; return one === document.body ? null : `${one.closest('[id]')?.id}:${one.textContent.trim()}`; }"
@@ -102,9 +102,7 @@ def test_the_loss_of_the_app_and_its_return_are_told_once_each(
 ) -> None:
     options = ("--state", f"{tmp_path}/state.db")
     running = program(*options)
-    context = browser.new_context(base_url=running.url, locale="en-US")
-    page = context.new_page()
-    page.request.post("/servers", data={"variant": "asyncio", "port": 0, "name": "mine"})
+    page = page_of(browser, running, "mine")
     live(page)
     ears = Ears(page)
     running.end()
@@ -114,7 +112,7 @@ def test_the_loss_of_the_app_and_its_return_are_told_once_each(
     program(*options, "--port", str(running.port))
     expect(page.locator("#live")).to_have_attribute("data-status", "live", timeout=30_000)
     assert ears.heard(seconds=2) == [lost, "live"]
-    context.close()
+    page.context.close()
 
 
 @light

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser_terminals import PASTE_MANY, line, opened, press, screen, send, status
-from tests.browsing import Deck, connect, eventually, light, live, open_context
+from tests.browsing import Deck, connect, eventually, light, live, open_context, page_of
 from tests.conftest import Program
 
 HIDE = """(hidden) => {
@@ -55,10 +55,8 @@ def test_a_terminal_of_a_hidden_tab_comes_back_after_a_long_absence_of_the_app(
 ) -> None:
     options = ("--state", f"{tmp_path}/state.db")
     running = program(*options)
-    context = browser.new_context(base_url=running.url, locale="en-US")
-    page = context.new_page()
+    page = page_of(browser, running, "echo")
     page.clock.install()
-    page.request.post("/servers", data={"variant": "asyncio", "port": 0, "name": "echo"})
     live(page)
     terminal = opened(page, "echo")
     expect(status(terminal)).to_contain_text("inside")
@@ -73,7 +71,7 @@ def test_a_terminal_of_a_hidden_tab_comes_back_after_a_long_absence_of_the_app(
     page.evaluate(HIDE, False)
     page.clock.run_for(2000)
     expect(status(terminal)).to_contain_text("inside")
-    context.close()
+    page.context.close()
 
 
 OLDER = """
@@ -90,9 +88,7 @@ def test_a_page_that_is_older_than_the_app_says_so_and_keeps_what_was_typed(
 ) -> None:
     options = ("--state", f"{tmp_path}/state.db")
     older = program(*options, command=(sys.executable, "-c", OLDER))
-    context = browser.new_context(base_url=older.url, locale="en-US")
-    page = context.new_page()
-    page.request.post("/servers", data={"variant": "asyncio", "port": 0, "name": "echo"})
+    page = page_of(browser, older, "echo")
     live(page)
     terminal = opened(page, "echo")
     expect(status(terminal)).to_contain_text("inside")
@@ -115,7 +111,7 @@ def test_a_page_that_is_older_than_the_app_says_so_and_keeps_what_was_typed(
     expect(status(terminal)).to_contain_text("inside")
     expect(line(terminal)).to_have_value("not yet sent")
     expect(terminal.get_by_role("button", name="Hex")).to_have_attribute("aria-pressed", "true")
-    context.close()
+    page.context.close()
 
 
 @light
