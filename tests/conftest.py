@@ -27,7 +27,14 @@ from app.supervising.spec import ServerSpec
 from app.supervising.supervisor import Supervisor
 from servers import Variant, Wire, discover
 
-pytest_plugins = ["tests.browsing", "tests.browser_clients", "tests.browser_terminals", "tests.labs", "tests.proxied"]
+pytest_plugins = [
+    "tests.browsing",
+    "tests.browser_clients",
+    "tests.browser_terminals",
+    "tests.fleets",
+    "tests.labs",
+    "tests.proxied",
+]
 
 VARIANTS = discover()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from app.kernel.ports import free_ports
 from tests.commanding import environment
@@ -159,11 +160,19 @@ def fleet(folder: Path, *arguments: Any, **options: Any) -> Iterator[Fleet]:
         made.close()
 
 
-# The checker
+@pytest.fixture(scope="module")
+def three_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    with fleet(tmp_path_factory.mktemp("fleet"), 3, 1, "--rebalance", "off") as made:
+        yield made
+
+
+@pytest.fixture
+def three(three_nodes: Fleet) -> Iterator[Fleet]:
+    """One fleet for all tests of a file, with no server at first."""
+    yield three_nodes
+    for name in three_nodes[1].servers():
+        three_nodes[1].http.delete(f"/servers/{name}").raise_for_status()
 
 
 def refusal(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["type"].removeprefix("/problems/")
-
-
-# Calls

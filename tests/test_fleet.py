@@ -4,47 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import re
-import signal
 import socket
-import subprocess
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect as connect_now
+from websockets.exceptions import ConnectionClosed
 
 import echodeck
-from app.kernel.ports import free_ports
 from tests.bridged import Page
-from tests.commanding import environment, output, run
-from tests.conftest import ECHODECK
+from tests.commanding import output, run
 from tests.engines import until
 from tests.fleets import Fleet, fleet, refusal
 from tests.looking import Looking
-
-
-@pytest.fixture(scope="module")
-def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    with fleet(tmp_path_factory.mktemp("fleet"), 3, 1, "--rebalance", "off") as made:
-        yield made
-
-
-@pytest.fixture(autouse=True)
-def none_left(request: pytest.FixtureRequest) -> Iterator[None]:
-    yield
-    if "three" in request.fixturenames:
-        made: Fleet = request.getfixturevalue("three")
-        for name in made[1].servers():
-            made[1].http.delete(f"/servers/{name}").raise_for_status()
 
 
 def test_every_call_works_at_every_node(three: Fleet) -> None:
@@ -61,36 +35,6 @@ def test_every_call_works_at_every_node(three: Fleet) -> None:
         assert node.http.get("/ui/servers/mine", headers={"accept": "text/html"}).status_code == 200
     assert three[3].http.delete("/servers/mine").status_code == 204
     assert [refusal(node.http.get("/servers/mine")) for node in three.nodes.values()] == [(404, "unknown")] * 3
-
-
-def test_floating_servers_go_where_there_are_fewest(three: Fleet) -> None:
-    nodes = sorted(three[1].make(f"f{number}")["node"] for number in range(6))
-    assert nodes == ["n1", "n1", "n2", "n2", "n3", "n3"]
-
-
-def test_an_epoch_grows_with_each_claim(three: Fleet) -> None:
-    first = three[1].make("moves")
-    assert three[1].http.post(f"/nodes/{first['node']}/drain").status_code == 200
-    try:
-        until(lambda: three[1].servers()["moves"]["node"] not in (None, first["node"]), "it moves")
-        assert three[1].servers()["moves"]["epoch"] > first["epoch"]
-        entries = three[2].http.get("/journal", params={"server": "moves"}).json()["items"]
-        assert any("by claim" in entry["what"] for entry in entries)
-        assert {entry["node"] for entry in entries} >= {first["node"]}
-    finally:
-        three[1].http.post(f"/nodes/{first['node']}/resume").raise_for_status()
-
-
-def test_a_server_is_pinned_and_let_float_again(three: Fleet) -> None:
-    made = three[1].make("mine")
-    other = next(name for name in ("n1", "n2", "n3") if name != made["node"])
-    three[1].http.patch("/servers/mine", json={"on": other}).raise_for_status()
-    until(
-        lambda: three[2].servers()["mine"]["node"] == other and three[2].servers()["mine"]["state"] == "running",
-        "moved",
-    )
-    assert three[3].http.patch("/servers/mine", json={"on": None}).json()["epoch"] is not None
-    assert three[2].servers()["mine"]["node"] == other
 
 
 def test_connections_exceptions_and_journal_of_all(three: Fleet) -> None:
@@ -194,66 +138,6 @@ def test_bad_input(three: Fleet) -> None:
     assert refusal(taken) == (409, "port-taken")
 
 
-def test_the_last_node_is_not_drained_of_what_floats(three: Fleet) -> None:
-    three[1].make("mine")
-    for name in ("n1", "n2"):
-        three[3].http.post(f"/nodes/{name}/drain").raise_for_status()
-    until(lambda: three[1].servers()["mine"]["node"] == "n3", "it is on the last")
-    try:
-        assert refusal(three[1].http.post("/nodes/n3/drain")) == (409, "last-node")
-    finally:
-        for name in ("n1", "n2"):
-            three[3].http.post(f"/nodes/{name}/resume").raise_for_status()
-
-
-def test_a_port_that_a_node_cannot_have_is_left_to_others(three: Fleet) -> None:
-    made = three[1].make("mine", port=free_ports(1)[0])
-    node, others = made["node"], [name for name in ("n1", "n2", "n3") if name != made["node"]]
-    victim = min(others)  # it would take it
-    with socket.create_server((f"127.0.0.{victim[1]}", made["port"])):
-        three[1].http.post(f"/nodes/{node}/drain").raise_for_status()
-        try:
-            until(lambda: three[1].servers()["mine"]["node"] == max(others), "the other one takes it")
-            until(lambda: three[1].servers()["mine"]["state"] == "running", "and runs it")
-        finally:
-            three[1].http.post(f"/nodes/{node}/resume").raise_for_status()
-
-
-def test_a_server_that_moves_is_never_unknown(three: Fleet) -> None:
-    three[1].make("mine")
-    answers: list[tuple[str, int]] = []
-    done = threading.Event()
-    paths = ("/servers/mine", "/servers/mine/series?every=1&last=2", "/connections?server=mine", "/ui/servers/mine")
-
-    def ask(node: int) -> None:
-        with httpx.Client(base_url=three[node].url, timeout=15, trust_env=False) as http:
-            while not done.is_set():
-                for path in paths:
-                    headers = {"accept": "text/html" if path.startswith("/ui/") else "*/*"}
-                    answers.append((path, http.get(path, headers=headers).status_code))
-                try:
-                    with connect_now(f"ws{three[node].url[4:]}/servers/mine/terminal"):
-                        pass
-                except InvalidStatus as refused:
-                    answers.append(("terminal", refused.response.status_code))
-
-    asking = [threading.Thread(target=ask, args=(node,)) for node in (1, 2, 3)]
-    for one in asking:
-        one.start()
-    try:
-        for _ in range(8):
-            holder = three[1].servers()["mine"]["node"]
-            three[1].http.post(f"/nodes/{holder}/drain").raise_for_status()
-            until(lambda holder=holder: three[1].servers()["mine"]["node"] not in (holder, None), "it moves")
-            three[1].http.post(f"/nodes/{holder}/resume").raise_for_status()
-    finally:
-        done.set()
-        for one in asking:
-            one.join()
-    assert len(answers) > 50
-    assert {one for one in answers if one[1] not in (200, 503)} == set()  # 503: nobody has it this moment
-
-
 # Feed, terminals
 
 
@@ -341,33 +225,6 @@ async def test_a_node_that_dies_ends_terminals_with_a_code(tmp_path: Path) -> No
             assert await terminal.recv() == b"y"
 
 
-# A pinned server whose node is gone
-
-
-def test_a_pinned_server_waits_for_its_node(tmp_path: Path) -> None:
-    with fleet(tmp_path, 2) as made:
-        made[1].make("mine", on="n2")
-        made[2].kill()
-        until(lambda: made[1].nodes()["n2"]["state"] == "lost", "it is lost")
-        found = made[1].http.get("/servers").json()
-        assert found["missing"] == ["n2"]
-        (one,) = found["items"]
-        assert (one["node"], one["on"], one["state"], one["exit"]["reason"]) == (None, "n2", "backoff", "unavailable")
-        assert "n2" in one["exit"]["message"]
-        assert refusal(made[1].http.post("/servers/mine/restart")) == (502, "node-lost")
-        assert made[1].http.post("/servers/mine/restart").json()["node"] == "n2"
-        made[2].start()
-        until(lambda: made.all_run(count=1), "it runs again")
-        made[2].kill()
-        until(lambda: made[1].nodes()["n2"]["state"] == "lost", "it is lost")
-        assert made[1].http.patch("/servers/mine", json={"on": "n1"}).status_code == 200
-        until(lambda: made[1].servers()["mine"]["node"] == "n1", "it is taken")
-        assert made[1].http.delete("/servers/mine").status_code == 204
-
-
-# Joining
-
-
 def test_calls_are_seen_and_recorded_through_another_node(three: Fleet) -> None:
     made = three[1].http.post("/servers", json={"variant": "asyncio", "port": 0, "on": "n2"}).json()
     seen = Looking(echodeck.Client(three[1].url), made["name"])
@@ -407,55 +264,6 @@ def test_the_command_line_of_a_fleet(three: Fleet, tmp_path: Path) -> None:
     assert run(url, "drain", "n9").returncode != 0
 
 
-# To try it
-
-
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_a_fleet_to_try_comes_and_goes_with_one_command(tmp_path: Path, how: signal.Signals) -> None:
-    port = free_ports(1)[0]
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [ECHODECK, "fleet", "--port", str(port), "--seed", "1"],
-            stdout=log,
-            stderr=log,
-            env=environment(""),
-            start_new_session=True,
-        )
-    try:
-        said = tmp_path / "log"
-        until(lambda: "Ctrl+C ends it all" in said.read_text(), "it is there", patience=30)
-        pids = {int(pid) for pid in re.findall(r"kill -9 (\d+)", said.read_text())}
-        engine = next(int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and _is_engine(p, process.pid))
-        with httpx.Client(base_url=f"http://127.0.0.3:{port}", timeout=10) as http:
-            until(
-                lambda: sum(one["connections"]["total"] for one in http.get("/servers").json()["items"]) > 5,
-                "visitors",
-            )
-            if how is signal.SIGINT:
-                os.kill(min(pids), signal.SIGKILL)
-                until(lambda: _without_node_a(http.get("/servers").json()["items"]), "its servers are elsewhere")
-        process.send_signal(how)
-        process.wait(timeout=20)
-        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in {*pids, engine}), "nothing is left")
-        if how is signal.SIGINT:
-            assert "Traceback" not in said.read_text()
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _without_node_a(servers: list[dict[str, Any]]) -> bool:
-    return len(servers) == 10 and {one["node"] for one in servers} == {"node-b", "node-c"}
-
-
-def _is_engine(process: Path, parent: int) -> bool:
-    with suppress(OSError):
-        command = (process / "cmdline").read_bytes()
-        status = (process / "status").read_text()
-        return b"etcd" in command.split(b"\0")[0] and f"PPid:\t{parent}\n" in status
-    return False
-
-
 def test_the_fleets_figures_are_measured(three: Fleet) -> None:
     three[1].make("mine", on="n2")
     three[1].http.get("/servers/mine")
@@ -470,20 +278,3 @@ def test_the_fleets_figures_are_measured(three: Fleet) -> None:
     ):
         assert f"echodeck_fleet_{name} " in text
     assert 'echodeck_fleet_nodes{state="ready"} 3.0' in text
-
-
-def test_what_a_node_cannot_have_is_told_once_and_tried_again_when_it_changes(three: Fleet) -> None:
-    from base64 import b64encode
-
-    def write(variant: str) -> None:
-        value = json.dumps({"spec": {"variant": variant, "port": free_ports(1)[0]}, "wish": "running"})
-        key = b64encode(b"/echodeck/v1/servers/later").decode()
-        put = {"key": key, "value": b64encode(value.encode()).decode()}
-        httpx.post(three.etcd.urls[0] + "/v3/kv/put", json=put).raise_for_status()
-
-    write("of-a-later-version")
-    until(lambda: all("later cannot be had" in node.log.read_text() for node in three.nodes.values()), "told by all")
-    time.sleep(1.5)
-    assert [node.log.read_text().count("later cannot be had") for node in three.nodes.values()] == [1, 1, 1]
-    write("asyncio")
-    until(lambda: three[1].servers().get("later", {}).get("state") == "running", "it is taken now")
