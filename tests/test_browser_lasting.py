@@ -181,6 +181,8 @@ def test_on_paper_is_what_is_told_and_not_what_is_done(page: Page, deck: Deck) -
         assert page.locator("html").evaluate("(html) => getComputedStyle(html).colorScheme") == "light"
         for whole in ("#sheet", "#code", "html"):
             assert page.locator(whole).evaluate("(one) => one.scrollWidth - one.clientWidth") <= 0, whole
+        room = "(sheet) => sheet.clientHeight - sheet.querySelector('table').offsetHeight"
+        assert page.locator("#sheet").evaluate(room) <= 0  # as high as its rows
         dot = page.locator(".inside-room .standing li").first
         adjusts = "(one) => getComputedStyle(one, '::before').printColorAdjust"
         eventually(lambda: dot.evaluate(adjusts) == "exact", lambda: "the dots are left to the browser")
