@@ -194,8 +194,11 @@ class NobodyRunsIt(Refusal):
 
 
 def gone_elsewhere(server: str) -> NobodyRunsIt:
-    words = f"{server!r} has just gone to another node, or was changed there; try again."
-    return NobodyRunsIt(words, node=None, headers={"Retry-After": "1"})
+    return NobodyRunsIt(
+        f"{server!r} has just gone to another node, or was changed there; try again.",
+        node=None,
+        headers={"Retry-After": "1"},
+    )
 
 
 class NodeLost(Refusal):
