@@ -12,6 +12,7 @@ import os
 import select
 import socket
 import threading
+from contextlib import suppress
 from typing import Any
 
 from servers._connection import Connection, Lens, ShownConnection, Watcher, report, safely
@@ -19,6 +20,8 @@ from servers._connection import Connection, Lens, ShownConnection, Watcher, repo
 _GONE_BEFORE_ACCEPT = {errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.ENETDOWN, errno.EHOSTUNREACH}
 _NO_DESCRIPTOR_LEFT = {errno.EMFILE, errno.ENFILE}
 _TURNED_AWAY_IN_ONE_GO = 64
+
+Address = tuple[str, int]
 
 
 class Listener(socket.socket):
@@ -28,6 +31,8 @@ class Listener(socket.socket):
     backlog: int = 128
     lens: Lens | None = None
     _retired = False
+    _shut = False
+    _knocked = False
 
     def listen(self, backlog: int | None = None, /) -> None:
         """Keep the backlog that the server was set to, whatever a variant or a library asks for."""
@@ -48,6 +53,9 @@ class Listener(socket.socket):
             began = 0.0 if (lens := self.lens) is None else lens.enters("accept", self, None)
             try:
                 descriptor, address = self._accept()  # type: ignore[attr-defined]  # what socket.accept itself calls
+                if self._knocked:
+                    os.close(descriptor)
+                    raise ConnectionAbortedError(errno.ECONNABORTED, "it came to wake this accept")
             except OSError as error:
                 if (lens := self.lens) is not None:
                     lens.fails("accept", self, None, began, error)
@@ -74,21 +82,48 @@ class Listener(socket.socket):
                 return connection, address
             connection.close()
 
-    def retire(self) -> None:
+    def retire(self, knock_at: Address | None = None) -> None:
         """Let nobody in any more, and leave the variant in the belief that nobody comes.
 
         The kernel refuses new clients and resets those in the queue. Behind the variant's back its descriptor becomes
         that of a socket nobody can reach (dup2(2)): a selector forgets it, a blocked ``accept`` blocks again, and
-        neither fails nor spins.
+        neither fails nor spins. For ``knock_at`` see ``shut``.
         """
-        door = socket.socket(fileno=os.dup(self.fileno()))
+        try:
+            door = socket.socket(fileno=os.dup(self.fileno()))
+        except OSError:
+            return self._knock(knock_at)
         with door, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as nowhere:
             nowhere.bind("")  # an abstract name that the kernel makes up, unix(7)
             nowhere.listen(1)
             nowhere.setblocking(self.gettimeout() != 0.0)
             self._retired = True
             os.dup2(nowhere.fileno(), self.fileno(), inheritable=False)
-            door.shutdown(socket.SHUT_RDWR)  # closing alone would not wake an accept that is blocked in it
+            try:
+                door.shutdown(socket.SHUT_RDWR)  # closing alone would not wake an accept that is blocked in it
+            except OSError:
+                self._knock(knock_at)
+
+    def shut(self, knock_at: Address | None = None) -> None:
+        """Let nobody in any more, and let an ``accept`` that is blocked fail, in whatever thread.
+
+        ``knock_at`` is where it listens, if there may be such a thread. A blocked accept holds on to its socket, and so
+        to its port, even when the descriptor was closed or has become another's; there is nothing left to shut then,
+        and only a client wakes it. So one comes, whom nobody gets to see.
+        """
+        try:
+            self.shutdown(socket.SHUT_RDWR)
+            self._shut = True
+        except OSError:
+            if not self._shut:
+                self._knock(knock_at)
+
+    def _knock(self, address: Address | None) -> None:
+        if address is not None:
+            self._knocked = True
+            with suppress(OSError), socket.socket(self.family, self.type) as client:
+                client.setblocking(False)
+                client.connect(address)
 
     def _was_swapped(self, error: OSError) -> bool:
         retired, self._retired = self._retired, False

@@ -10,6 +10,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -43,6 +44,36 @@ async def test_while_it_waits_for_a_client(supervisor: Supervisor, start: Start,
     assert server.exit is not None
     assert server.exit.reason == "stopped"
     assert await refuses(server.spec.port)
+
+
+def give_its_descriptor_away(listener: socket.socket) -> None:
+    with socket.socket() as other:
+        os.dup2(other.fileno(), listener.fileno(), inheritable=False)
+
+
+def close_it(listener: socket.socket) -> None:
+    listener.close()
+
+
+@every
+@pytest.mark.parametrize("drain", [0.0, 5.0])
+@pytest.mark.parametrize("lose", [give_its_descriptor_away, close_it])
+async def test_when_the_listener_is_lost_the_port_is_not(
+    supervisor: Supervisor,
+    start: Start,
+    variant: Variant,
+    lose: Callable[[socket.socket], None],
+    drain: float,
+) -> None:
+    server = await start(variant.name)
+    await asyncio.sleep(0.1)  # a thread is blocked in its accept by now
+    assert server._run is not None
+    lose(server._run.listener)
+    await stop_in_time(supervisor, server.name, drain)
+    assert server.tally.turned_away == 0
+    await supervisor.start(server.name)
+    async with await Client.to(server.spec.port):
+        await until(lambda: server.tally.total == 1, "somebody is let in again")
 
 
 @every

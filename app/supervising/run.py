@@ -229,7 +229,7 @@ class Run:
     def retire(self) -> None:
         """Close further clients; those inside go on."""
         self._stopping = True
-        self.listener.retire()
+        self.listener.retire(self._knock_at)
         self.clients.refuse()
 
     def sever(self) -> None:
@@ -296,9 +296,12 @@ class Run:
 
     def _shut_sockets(self) -> None:
         self.clients.refuse()
-        with suppress(OSError):  # closed
-            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.shut(self._knock_at)
         self.clients.hang_up_all()
+
+    @property
+    def _knock_at(self) -> tuple[str, int] | None:
+        return self.address if any(thread.is_alive() for thread in self.threads) else None
 
     def _close_sockets(self) -> None:
         self.listener.close()
