@@ -18,11 +18,12 @@ const BY_KIND = new Map(MANY.map((one) => [one.kind, one]));
 /**
  * `servers`, `connections`, `exceptions`, `journal` are Maps by name or id, `loop` the latest figures of the loop.
  * `status` is "connecting", "held" (for long), "live", "silent" (connected, but nothing comes), "lost" or "outdated"; `heardAt` is when the latest word came,
- * in ms of `performance.now()`.
+ * in ms of `performance.now()`. Until it has `told` what is wanted, empty Maps say nothing, and what the template painted stays.
  */
 class Feed extends EventTarget {
   loop = null;
   status = "connecting";
+  told = false;
   heardAt = performance.now();
   #query = null;
   #lastEvent = null;
@@ -49,6 +50,7 @@ class Feed extends EventTarget {
     if (query === this.#query) return;
     this.#query = query;
     this.#lastEvent = null;
+    this.told = false;
     this.#close();
     for (const {topic} of MANY) this[topic] = new Map();
     this.#open();
@@ -163,6 +165,7 @@ class Feed extends EventTarget {
       this.#changes.loop = true;
     }
     this.#changes.snapshot = true;
+    this.told = true;
   }
 
   #flush() {

@@ -188,6 +188,21 @@ def test_on_paper_is_what_is_told_and_not_what_is_done(page: Page, deck: Deck) -
         eventually(lambda: dot.evaluate(adjusts) == "exact", lambda: "the dots are left to the browser")
 
 
+NOBODY = """window.claims = 0;
+new MutationObserver(() => window.claims += document.querySelectorAll("#sheet > .nobody").length).observe(document, {subtree: true, childList: true})"""
+
+
+@light
+def test_nobody_is_said_to_be_connected_before_the_app_has_told(page: Page, deck: Deck) -> None:
+    deck.start("asyncio", name="echo")
+    live(page)
+    opened(page, "echo")
+    page.evaluate(NOBODY)
+    page.locator("#server-echo h3 a").click()
+    expect(page.locator("#connections tr.is-yours")).to_have_count(1)
+    assert page.evaluate("window.claims") == 0
+
+
 @light
 def test_the_screen_is_scrolled_by_a_finger(page: Page, echo: Locator) -> None:
     line(echo).evaluate(PASTE_MANY, ["a line\n", 300])

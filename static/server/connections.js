@@ -46,6 +46,7 @@ export function followConnections(place, feed, name) {
   const showSheet = painted(sheet);
 
   const paint = eased(sheet, GAP_MS, () => {
+    if (!feed.told) return;
     if (stale) arrange();
     show();
     count.textContent = counted(feed, name, order.length);
