@@ -172,6 +172,7 @@ class Feed extends EventTarget {
     const changes = this.#changes;
     this.#changes = null;
     this.#flushed = performance.now();
+    if (!this.told) return; // they are of what was wanted before
     for (const follower of this.#followers) follower(changes);
   }
 

@@ -203,6 +203,22 @@ def test_nobody_is_said_to_be_connected_before_the_app_has_told(page: Page, deck
     assert page.evaluate("window.claims") == 0
 
 
+WANTED_ANEW = """import(new URL('feed.js', document.querySelector('script[type=module][src]').src).href).then(({feed}) => {
+  window.turns = window.early = 0;
+  feed.follow(() => feed.told || window.early++);
+  setInterval(() => feed.told && feed.want(["servers", "loop", ...(window.turns++ % 2 ? ["journal"] : [])]), 1);
+})"""
+
+
+@light
+def test_what_was_told_of_other_topics_is_not_followed(page: Page, deck: Deck) -> None:
+    deck.start("asyncio", name="echo")
+    live(page)
+    page.evaluate(WANTED_ANEW)
+    eventually(lambda: page.evaluate("window.turns") > 50, lambda: "nothing is told")
+    assert page.evaluate("window.early") == 0
+
+
 @light
 def test_the_screen_is_scrolled_by_a_finger(page: Page, echo: Locator) -> None:
     line(echo).evaluate(PASTE_MANY, ["a line\n", 300])
