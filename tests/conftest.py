@@ -177,6 +177,7 @@ class Program:
         )
         assert self.process.stdout is not None
         self._output = ""
+        self._waited_for = 0
         while not (found := re.search(r"http://\S+:(\d+)/\n", self._output)):
             line = self.process.stdout.readline()
             self._output += line
@@ -186,12 +187,13 @@ class Program:
         self.port = int(found.group(1))
 
     def wait_for(self, words: str) -> None:
-        """Wait until it has printed the words."""
+        """Wait until it has printed the words, after those that were waited for before."""
         assert self.process.stdout is not None
-        while words not in self._output:
+        while (found := self._output.find(words, self._waited_for)) < 0:
             line = self.process.stdout.readline()
             assert line, f"it ended without printing {words!r}"
             self._output += line
+        self._waited_for = found + len(words)
 
     def signal(self, sig: signal.Signals) -> None:
         self.process.send_signal(sig)

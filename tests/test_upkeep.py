@@ -38,6 +38,7 @@ async def test_a_signal_has_the_file_read_again(program: Start, file: Path, loop
     one, two, three = free_ports(3)
     file.write_text(entry("asyncio", one, name="a") + entry("blocking", two, name="b"))
     running = program("--config", str(file), "--loop", loop)
+    running.wait_for("4 steps done")
     assert states(running) == {"a": "running", "b": "running"}
     made = httpx.post(f"{running.url}/servers", json={"variant": "threads", "port": 0}).json()
     async with await Client.to(one) as client:
@@ -51,6 +52,7 @@ async def test_a_signal_has_the_file_read_again(program: Start, file: Path, loop
     httpx.post(f"{running.url}/servers/c/stop")
     running.signal(signal.SIGHUP)
     running.wait_for("started c\n")
+    assert states(running)["c"] == "running"
     running.signal(signal.SIGTERM)
     assert await asyncio.to_thread(running.wait) == 0
 
