@@ -61,28 +61,27 @@ class Ears:
                 return [words for words in self._heard if of in words]
             self._page.wait_for_timeout(30)
 
+    def told(self, of: str, *each: str, quiet: float = 1) -> None:
+        """This was said of it since they began to listen, or soon is, and nothing more in those seconds after."""
+        eventually(lambda: self.heard(of) == list(each), lambda: str(self.heard()))
+        assert self.heard(of, quiet) == list(each)
+
 
 @light
 def test_start_stop_and_loss_of_a_server_are_told_once_each(page: Page, deck: Deck, complaints: list[str]) -> None:
     made = deck.start("accept-once", name="mine")
     live(page)
     ears = Ears(page)
-
-    def told(*each: str) -> None:
-        """So far, and nothing else."""
-        eventually(lambda: ears.heard("mine") == list(each), lambda: str(ears.heard()))
-        assert ears.heard("mine", seconds=1) == list(each)
-
     row = page.locator("#server-mine")
     row.get_by_role("button", name=re.compile("Stop")).click()
-    told(ended := "mine: stopped.")
+    ears.told("mine", ended := "mine: stopped.")
     row.get_by_role("button", name=re.compile("Start")).click()
-    told(ended, begun := "mine: running.")
+    ears.told("mine", ended, begun := "mine: running.")
     with connect(made["port"]):  # the only one that it serves
         expect(row.locator(".state")).to_contain_text("exited")
-    told(ended, begun, lost := "mine: exited.")
+    ears.told("mine", ended, begun, lost := "mine: exited.")
     deck.rest.delete("/servers/mine")
-    told(ended, begun, lost, "mine was removed.")
+    ears.told("mine", ended, begun, lost, "mine was removed.")
     forgive(complaints)
 
 
@@ -95,7 +94,7 @@ def test_what_a_notice_says_is_not_said_again(page: Page, deck: Deck, complaints
         "async () => (await import(new URL('actions.js', document.querySelector('script[type=module][src]').src).href)).act('mine', 'remove')"
     )
     expect(page.get_by_role("button", name="Undo")).to_be_visible()
-    assert ears.heard("mine", seconds=1.5) == ["mine was removed. Undo Dismiss"]
+    ears.told("mine", "mine was removed. Undo Dismiss", quiet=1.5)
     forgive(complaints)
 
 
@@ -110,10 +109,10 @@ def test_the_loss_of_the_app_and_its_return_are_told_once_each(
     running.end()
     expect(page.locator("#live")).to_have_attribute("data-status", "lost")
     lost = "no connection to the app; trying again"
-    assert ears.heard(seconds=3) == [lost]
+    ears.told("", lost, quiet=3)
     program(*options, "--port", str(running.port))
     expect(page.locator("#live")).to_have_attribute("data-status", "live", timeout=30_000)
-    assert ears.heard(seconds=2) == [lost, "live"]
+    ears.told("", lost, "live", quiet=2)
     page.context.close()
 
 
@@ -129,16 +128,16 @@ def test_the_focus_stays_where_something_was_done_and_it_is_said_once(
     page.keyboard.press("Enter")
     expect(page.locator("#server-two .state")).to_contain_text("stopped")
     assert focused(page).startswith("server-two:")
-    ears.heard(seconds=0.6)
+    ears.told("two", stopped := "two: stopped.")
     page.locator("#server-two").get_by_role("button", name=re.compile("Start")).focus()
     page.keyboard.press("Enter")
     expect(page.locator("#server-two .state")).to_contain_text("running")
     assert focused(page).startswith("server-two:")
-    ears.heard(seconds=0.6)
+    ears.told("two", stopped, running := "two: running.")
     deck.rest.delete("/servers/two")  # by another's doing
     expect(page.locator("#server-two")).to_have_count(0)
     assert focused(page).startswith("server-three:") or focused(page).startswith("server-one:")
-    assert ears.heard("two", seconds=0.6) == ["two: stopped.", "two: running.", "two was removed."]
+    ears.told("two", stopped, running, "two was removed.")
     forgive(complaints)
 
 
