@@ -84,6 +84,8 @@ $(BIN)/python:
 $(VENV)/installed: requirements.txt requirements-build.txt $(SOURCES) | $(BIN)/python
 	$(PIP) install --require-hashes --requirement requirements.txt --requirement requirements-build.txt
 	$(PIP) install --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m compileall -q app servers echodeck.py pytest_echodeck.py
+	$(BIN)/python -c 'from app import pages; [pages.environment.get_template(name) for name in pages.templates()]'
 	@touch $@
 
 $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed

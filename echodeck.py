@@ -14,6 +14,7 @@ The models have the fields of REST, with the same names; times are aware, in UTC
 from __future__ import annotations
 
 import base64
+import gc
 import ipaddress
 import json
 import os
@@ -626,6 +627,7 @@ def running(*options: str) -> Iterator[Client]:
 
 def main() -> None:
     """The program ``echodeck``."""
+    gc.set_threshold(100_000)  # imports make many objects and hardly any garbage; ``serve`` sets its own later
     if sys.flags.optimize > 1 and "PYTHONOPTIMIZE" in os.environ:  # meant for others: here docstrings are shown
         without = {name: value for name, value in os.environ.items() if name != "PYTHONOPTIMIZE"}
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], without)  # noqa: S606  # itself

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from app.across.lists import Lists
-from app.across.nodes import node_shapes
-from app.fleet.fleet import Fleet
 from app.shapes.happenings import EntryShape, ExceptionShape
 from app.shapes.nodes import NodeShape
 from app.shapes.servers import ServerShape
 from app.supervising.server import Server
 from app.supervising.supervisor import Supervisor
 from app.web.parameters import cut, position
+
+if TYPE_CHECKING:  # an app without a fleet shows pages, too
+    from app.across.lists import Lists
+    from app.fleet.fleet import Fleet
 
 LATEST = 12
 MOST_EXCEPTIONS = 100
@@ -45,6 +47,8 @@ class Deck:
 
     @classmethod
     async def of_all(cls, fleet: Fleet, lists: Lists) -> Deck:
+        from app.across.nodes import node_shapes
+
         servers: list[ServerShape] = []
         after: str | None = None
         while True:

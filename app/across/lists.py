@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Scope
 from app.across.forwarding import headers_of
 from app.errors import Invalid, NodeLost, NodeSilent, Unknown
 from app.fleet.fleet import Fleet
-from app.fleet.peers import HOP
+from app.fleet.hop import HOP
 from app.web.parameters import cursor
 
 SECONDS = 1.0

@@ -24,7 +24,7 @@ from app.across.lists import MERGED, Lists
 from app.across.tunnel import TUNNEL, Tunnel
 from app.errors import NobodyRunsIt, NodeLost, Refusal
 from app.fleet.fleet import Fleet
-from app.fleet.peers import HOP
+from app.fleet.hop import HOP
 from app.supervising.spec import ServerPatch
 from app.web.place import own_path
 from app.web.problems import response

@@ -12,15 +12,17 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from app.errors import NodeLost
-from app.fleet.peers import Peers
 from app.terminals.close_codes import APP_STOPS, Verdict, node_lost
+
+if TYPE_CHECKING:  # an app without a fleet imports this module, and should not import httpx
+    from app.fleet.peers import Peers
 
 TUNNEL = "echodeck.tunnel"
 """Name of the scope's extension that gives the connection away: called with the tunnel's end that takes it."""

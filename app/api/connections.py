@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, WebSocket
+from fastapi import Query, Request, WebSocket
 from fastapi.responses import Response
 
-from app.api.problems import responses
+from app.api.problems import responses, rest_router
 from app.errors import ForeignOrigin, Invalid, NotAccepted, ReadOnly, TooManyStreams, Unknown
 from app.shapes.connections import Connections, ConnectionShape
 from app.shapes.openapi import EVENT_STREAM
@@ -16,7 +16,7 @@ from app.watching.tap import watch
 from app.web.parameters import After, Limit, cut, position, supervisor, there_is
 from app.web.streams import EventStream, send_by_websocket
 
-router = APIRouter(prefix="/connections", tags=["connections"])
+router = rest_router(prefix="/connections", tags=["connections"])
 
 OfServer = Annotated[str | None, Query(description="Only those of this server.", max_length=200)]
 

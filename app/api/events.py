@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request, WebSocket
+from fastapi import Header, Query, Request, WebSocket
 from fastapi.requests import HTTPConnection
 from fastapi.responses import Response
 
-from app.api.problems import responses
+from app.api.problems import responses, rest_router
 from app.errors import Invalid, TooManyStreams, Unknown
-from app.fleet.peers import HOP
+from app.fleet.hop import HOP
 from app.shapes.openapi import EVENT_STREAM
 from app.watching.feed import TOPICS, Feed, Wanted
 from app.web.parameters import there_is
 from app.web.streams import EventStream, send_by_websocket
 
-router = APIRouter(tags=["events"])
+router = rest_router(tags=["events"])
 
 
 @router.get("/events", response_class=Response, responses=EVENT_STREAM | responses(Unknown, Invalid, TooManyStreams))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 
-from app.api.problems import responses
+from app.api.problems import responses, rest_router
 from app.errors import ForeignOrigin, Invalid, ReadOnly, Unknown
 from app.shapes.happenings import Entries, EntryShape, Exceptions, ExceptionShape
 from app.web.parameters import After, Limit, cut, known_server, position, supervisor
 
-router = APIRouter(tags=["exceptions"])
+router = rest_router(tags=["exceptions"])
 
 OfServer = Annotated[str | None, Query(description="Only those of this server.", max_length=200)]
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 
-from app.api.problems import responses
+from app.api.problems import responses, rest_router
 from app.errors import Invalid, Unknown
 from app.loop.tasks import current_lines, running
 from app.shapes.loop import LinesShape, LoopShape, Tasks, TaskShape
 from app.shapes.series import LoopSeriesShape
 from app.web.parameters import After, Last, Limit, Step, cursor, position, supervisor
 
-router = APIRouter(prefix="/loop", tags=["loop"])
+router = rest_router(prefix="/loop", tags=["loop"])
 
 
 @router.get("", responses=responses())

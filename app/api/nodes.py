@@ -5,10 +5,10 @@ from __future__ import annotations
 import hmac
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 
 from app.across.nodes import node_shape, node_shapes
-from app.api.problems import responses
+from app.api.problems import responses, rest_router
 from app.errors import (
     EngineSilent,
     ForeignOrigin,
@@ -24,7 +24,7 @@ from app.fleet.fleet import Fleet
 from app.fleet.peers import PROOF_PATH
 from app.shapes.nodes import Nodes, NodeShape, Proof
 
-router = APIRouter(tags=["nodes"])
+router = rest_router(tags=["nodes"])
 
 CANNOT_CHANGE = (Unknown, Invalid, EngineSilent, NodeLost, NodeSilent, ReadOnly, ForeignOrigin)
 

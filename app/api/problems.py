@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
+from enum import Enum
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request, WebSocket
+from fastapi import APIRouter, Depends, FastAPI, Request, WebSocket
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.responses import Response
 from fastapi.routing import APIRoute, APIWebSocketRoute
@@ -30,11 +31,10 @@ from app.errors import (
 )
 from app.shapes.openapi import Responses
 from app.shapes.problems import Problem
+from app.web.place import own_path
 from app.web.problems import MEDIA_TYPE, explain, response
 
 log = logging.getLogger("echodeck.api")
-
-router = APIRouter(tags=["problems"])
 
 
 class ProblemKind(BaseModel):
@@ -57,17 +57,6 @@ def responses(*kinds: type[Refusal]) -> Responses:
     return described
 
 
-@router.get("/problems/{name}", responses=responses(Unknown, Invalid))
-async def problem_kind(name: str) -> ProblemKind:
-    """What a refusal's `type` means."""
-    kind = refusals().get(name)
-    if kind is None:
-        raise Unknown(f"There is no problem {name!r}.", what="problem", known=sorted(refusals()))
-    return ProblemKind(
-        name=kind.name, status=kind.status, title=kind.title, explanation=" ".join((kind.__doc__ or "").split())
-    )
-
-
 async def known_parameters(connection: HTTPConnection) -> None:
     """A dependency of every route: a parameter that is misspelt must not be as if it were not there.
 
@@ -82,14 +71,32 @@ async def known_parameters(connection: HTTPConnection) -> None:
             raise Invalid(f"{unknown[0]}: there is no such query parameter; {takes}.", field=unknown[0])
 
 
-async def nowhere(websocket: WebSocket, path: str) -> None:
+def rest_router(*, prefix: str = "", tags: list[str | Enum] | None = None) -> APIRouter:
+    """A router of REST, each of whose routes refuses a query parameter that it does not take."""
+    return APIRouter(prefix=prefix, tags=tags, dependencies=[Depends(known_parameters)])
+
+
+router = rest_router(tags=["problems"])
+
+
+@router.get("/problems/{name}", responses=responses(Unknown, Invalid))
+async def problem_kind(name: str) -> ProblemKind:
+    """What a refusal's `type` means."""
+    kind = refusals().get(name)
+    if kind is None:
+        raise Unknown(f"There is no problem {name!r}.", what="problem", known=sorted(refusals()))
+    return ProblemKind(
+        name=kind.name, status=kind.status, title=kind.title, explanation=" ".join((kind.__doc__ or "").split())
+    )
+
+
+async def nowhere(websocket: WebSocket) -> None:
     """For WebSockets to any address without one."""
-    await websocket.send_denial_response(response(Unknown(f"There is no WebSocket at /{path}.", what="path")))
+    path = own_path(websocket.scope)
+    await websocket.send_denial_response(response(Unknown(f"There is no WebSocket at {path}.", what="path")))
 
 
-def install(
-    app: FastAPI, routers: Sequence[APIRouter], as_page: Callable[[Request, Refusal], Awaitable[Response]]
-) -> None:
+def install(app: FastAPI, as_page: Callable[[Request, Refusal], Awaitable[Response]]) -> None:
     """Every error of the app, its own and its framework's, becomes a problem; to a browser that is lost, a page."""
 
     @app.exception_handler(Refusal)
@@ -107,16 +114,16 @@ def install(
     @app.exception_handler(HTTPException)
     async def framework(request: Request, error: HTTPException) -> Response:
         if error.status_code == 405:
-            return response(_not_taken(request, routers))
+            return response(_not_taken(request))
         refusal = _translate(request, error)
         if error.status_code == 404 and "text/html" in request.headers.get("accept", ""):
             return await as_page(request, refusal)
         return response(refusal)
 
 
-def _not_taken(request: Request, routers: Sequence[APIRouter]) -> MethodNotAllowed:
+def _not_taken(request: Request) -> MethodNotAllowed:
     """Names what all routes of the path take together; the framework knows of the first one only."""
-    matching = (route for router in routers for route in router.routes if route.matches(request.scope)[0] != Match.NONE)
+    matching = (route for route in request.app.routes if route.matches(request.scope)[0] != Match.NONE)
     taken = sorted({method for route in matching for method in getattr(route, "methods", None) or ()}) or ["GET"]
     return MethodNotAllowed(f"{request.url.path} takes {', '.join(taken)}.", headers={"Allow": ", ".join(taken)})
 
@@ -132,11 +139,15 @@ def _translate(request: Request, error: HTTPException) -> Refusal:
     return InternalError("The app's log says more.")
 
 
-def describe(app: FastAPI) -> None:
-    """Complete the OpenAPI document: the shape of a problem, in place of the framework's own."""
+def describe(app: FastAPI, complete: Callable[[], None]) -> None:
+    """Complete the OpenAPI document: the shape of a problem, in place of the framework's own.
+
+    ``complete`` is called before, and adds the routes that are not there yet.
+    """
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
+        complete()
         document = generate()
         schemas = document["components"]["schemas"]
         schemas["Problem"] = Problem.model_json_schema()

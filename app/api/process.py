@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import PlainTextResponse, Response
 
-from app.api.problems import responses
+from app.api.problems import responses, rest_router
 from app.errors import BodyTooLarge, ForeignOrigin, Invalid, ReadOnly, ShuttingDown
 from app.shapes.process import AppLimits, AppLimitsPatch, Health
 from app.terminals.terminals import Terminals
@@ -13,7 +13,7 @@ from app.web.metrics import Metrics
 from app.web.parameters import supervisor
 from app.web.streams import Streams
 
-router = APIRouter()
+router = rest_router()
 
 
 @router.get("/healthz", tags=["health"], responses=responses())

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 
-from app.api.problems import responses
+from app.api.problems import responses, rest_router
 from app.errors import (
     BodyTooLarge,
     ForeignOrigin,
@@ -30,7 +30,7 @@ from app.supervising.spec import ServerPatch, ServerSpec
 from app.web.parameters import After, Last, Limit, Step, cut, position, supervisor
 from app.web.place import at
 
-router = APIRouter(prefix="/servers", tags=["servers"])
+router = rest_router(prefix="/servers", tags=["servers"])
 
 CANNOT_WRITE = (ReadOnly, ForeignOrigin, BodyTooLarge, NotKept)
 CANNOT_LISTEN = (PortTaken, PortNotAllowed, HostNotAllowed, OutOfDescriptors, ShuttingDown, Invalid)

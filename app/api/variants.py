@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import PlainTextResponse
 
-from app.api.problems import responses
+from app.api.problems import responses, rest_router
 from app.errors import Invalid, Unknown
 from app.shapes.servers import Variants, VariantShape
 from app.web.parameters import After, Limit, cursor, position, supervisor
 
-router = APIRouter(prefix="/variants", tags=["variants"])
+router = rest_router(prefix="/variants", tags=["variants"])
 
 
 @router.get("", responses=responses(Invalid))

@@ -16,7 +16,6 @@ import tomllib
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-import tomli_w
 from pydantic import ValidationError
 
 from app.declaring.plan import FIELDS, Present, collide
@@ -70,6 +69,8 @@ def read(content: bytes, file: str, variants: Collection[str] | None = None) -> 
 
 def write(servers: Iterable[Present]) -> str:
     """A file that declares these servers as they are: what differs from its default, and what tells them apart."""
+    import tomli_w  # at the start a manifest is read, not written
+
     entries = [f"[[server]]\n{tomli_w.dumps(declaration(server))}" for server in servers]
     return "\n".join(entries) or "server = []\n"
 

@@ -18,13 +18,11 @@ from typing import Any
 import httpx
 
 from app.errors import NodeLost, NodeSilent
+from app.fleet.hop import HOP
 from app.fleet.keys import NodeValue
 from app.fleet.picture import Picture
 
 log = logging.getLogger("echodeck.fleet")
-
-HOP = "echodeck-hop"
-"""The header of a call that was passed on by a node, with its name: it is not passed on again."""
 
 PROOF_PATH = "/fleet/proof"
 

@@ -9,11 +9,11 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, WebSocket
+from fastapi import Query, Request, WebSocket
 from fastapi.responses import Response
 
 from app.addresses import format_address
-from app.api.problems import responses
+from app.api.problems import responses, rest_router
 from app.errors import Invalid, NotRunning, TooManyStreams, Unknown
 from app.lens.buffers import Buffers
 from app.lens.lenses import Lenses
@@ -22,7 +22,7 @@ from app.shapes.openapi import EVENT_STREAM
 from app.watching.event import Event
 from app.web.streams import EventStream, send_by_websocket
 
-router = APIRouter(prefix="/servers", tags=["servers"])
+router = rest_router(prefix="/servers", tags=["servers"])
 
 UNSEEN = "This loop (uvloop) waits in C: its waits, and the calls of its streams, are not seen."
 

@@ -6,11 +6,11 @@ import asyncio
 import re
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.problems import responses
+from app.api.problems import responses, rest_router
 from app.errors import BodyTooLarge, ForeignOrigin, Invalid, NotKept, NotPlayed, ReadOnly, RecordersBusy, Unknown
 from app.glass.recordings import shelf
 from app.glass.rehearsal import Stage
@@ -22,7 +22,7 @@ from app.recordings.scripts import SCRIPTS
 from app.shapes.calls import ComparisonShape, RecordingHead, Scripts, ScriptShape, WholeComparison
 from app.web.parameters import supervisor
 
-router = APIRouter(tags=["recordings"])
+router = rest_router(tags=["recordings"])
 
 MOST_SCRIPT = 32_768
 MOST_VARIANTS = 4

@@ -6,10 +6,10 @@ import asyncio
 import json
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.problems import responses
+from app.api.problems import responses, rest_router
 from app.errors import (
     BodyTooLarge,
     ForeignOrigin,
@@ -29,7 +29,7 @@ from app.shapes.calls import RecordingHead, RecordingHeads, RecordingShape
 from app.web.parameters import After, Limit, cursor, position
 from app.web.place import at
 
-router = APIRouter(tags=["recordings"])
+router = rest_router(tags=["recordings"])
 
 Format = Literal["json", "chrome", "html"]
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import NotKept
-from app.history.schema import Bounds, Kept, Packed, Statement, is_history, replaces
+from app.history.schema import Bounds, Kept, Packed, Statement, is_history, put_recording, put_result, replaces
 from app.history.state_file import StateDeleted, StateFile, StateReplaced, StateUnusable
 from app.loop.worker import Worker
 
@@ -179,6 +179,8 @@ class Store:
                 log.error("%s; it is written anew", reason)
                 file.take_anew()
                 batch[:0] = [statement for owner in self.owners for statement in owner()]
+                batch[:0] = [put_result(one) for one in self.results]  # whose owners have not taken them yet
+                batch[:0] = [put_recording(one) for one in self.recordings]
                 file.commit([one for one in batch if isinstance(one, tuple)])
         except _OF_ITS_OWN:  # what else there is must not be lost with it, nor wait for it
             self._commit_one_by_one(file, batch)

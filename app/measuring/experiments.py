@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import BaseModel
 
-from app.api.problems import responses
+from app.api.problems import responses, rest_router
 from app.errors import BodyTooLarge, ForeignOrigin, Invalid, LabBusy, NotKept, ReadOnly, TargetNotAllowed, Unknown
 from app.experiments.built_in import BUILT_IN, EXPERIMENTS
 from app.experiments.experiment import Experiment, completed
@@ -13,7 +13,7 @@ from app.experiments.run import ExperimentShape
 from app.lab.laboratory import Laboratory
 from app.web.parameters import After, Limit, cursor, position
 
-router = APIRouter(prefix="/lab", tags=["lab"])
+router = rest_router(prefix="/lab", tags=["lab"])
 
 
 class Experiments(BaseModel):

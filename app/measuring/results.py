@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Literal, get_args
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import Response
 
-from app.api.problems import responses
+from app.api.problems import responses, rest_router
 from app.errors import Invalid, Unknown
 from app.experiments import drawing
 from app.experiments.result import Result, as_csv
@@ -16,7 +16,7 @@ from app.measuring.experiments import laboratory
 from app.measuring.report import as_html, plot, plots_of
 from app.pages.page import Reader
 
-router = APIRouter(prefix="/lab", tags=["lab"])
+router = rest_router(prefix="/lab", tags=["lab"])
 
 Format = Literal["json", "csv", "html", "svg"]
 MEDIA_TYPES = {"csv": "text/csv", "html": "text/html", "svg": "image/svg+xml"}

@@ -4,14 +4,11 @@ Imports: across, addresses, clock, connections, errors, fleet, loop, shapes, sup
 Imported by: glass, measuring, program.
 """
 
-from fastapi import APIRouter
-
 from app.pages import dashboard, exceptions, loop, reader, server, style
-from app.pages.page import ROOT, build, prepare, problem_page
+from app.pages.page import ROOT, build, environment, problem_page, read_catalogues, templates
 from app.pages.reader import login_page
 
-__all__ = ["ROOT", "build", "login_page", "prepare", "problem_page", "router"]
+__all__ = ["ROOT", "build", "environment", "login_page", "problem_page", "read_catalogues", "routers", "templates"]
 
-router = APIRouter()
-for _page in (server, dashboard, exceptions, loop, style, reader):  # a server's own forms before those of any
-    router.include_router(_page.router)
+routers = [page.router for page in (server, dashboard, exceptions, loop, style, reader)]
+"""A server's own forms come before those of any."""

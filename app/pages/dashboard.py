@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
@@ -10,7 +10,6 @@ from pydantic import ValidationError
 
 from app.across.deck import Deck
 from app.errors import Refusal, Unknown
-from app.fleet.fleet import Fleet
 from app.pages.fields import STARTING, changes, defaults
 from app.pages.page import PageRoute, Reader, page
 from app.pages.reader import to
@@ -19,6 +18,9 @@ from app.supervising.lifecycle import State
 from app.supervising.spec import ServerSpec
 from app.web.parameters import supervisor
 from app.web.problems import explain
+
+if TYPE_CHECKING:
+    from app.fleet.fleet import Fleet
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=PageRoute)
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
 from app.across.deck import Catches
-from app.fleet.fleet import Fleet
 from app.pages.page import PageRoute, page
 from app.pages.reader import to
 from app.web.parameters import supervisor
+
+if TYPE_CHECKING:
+    from app.fleet.fleet import Fleet
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=PageRoute)
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
-from app.fleet.fleet import Fleet
 from app.loop.shares import APP, IDLE
 from app.loop.tasks import running
 from app.pages.page import PageRoute, page
 from app.shapes.loop import LoopShape, TaskShape
 from app.web.parameters import supervisor
+
+if TYPE_CHECKING:
+    from app.fleet.fleet import Fleet
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=PageRoute)
 

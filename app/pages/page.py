@@ -29,6 +29,7 @@ from app.web import figures
 from app.web.parameters import supervisor
 from app.web.place import own_path, root
 from app.web.security import Role, Rules
+from app.web.template_cache import TemplateCache
 from app.web.words import LANGUAGES, Words, wanted, words
 
 PACKAGE = Path(__file__).parent.parent
@@ -82,6 +83,7 @@ environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
     extensions=["jinja2.ext.i18n"],
+    bytecode_cache=TemplateCache(ROOT / "templates" / "__pycache__", f"of {Path(__file__).stat().st_mtime_ns}"),
 )
 environment.install_gettext_callables(_gettext, _ngettext, newstyle=True)  # type: ignore[attr-defined]  # the extension's
 environment.filters.update(figures.FILTERS)
@@ -111,10 +113,13 @@ def static() -> str:
 environment.globals.update(build=build, static=static)
 
 
-def prepare() -> None:
-    """Compile the templates and read the catalogues now: the first reader's request would stop the loop for that."""
-    for template in environment.list_templates():
-        environment.get_template(template)
+def templates() -> list[str]:
+    """The names of all templates."""
+    return environment.list_templates(extensions=["html"])
+
+
+def read_catalogues() -> None:
+    """Read them now: the first reader of a language would wait for it. Safe on any thread."""
     for language in LANGUAGES:
         words(language)
 

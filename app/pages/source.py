@@ -7,9 +7,6 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from markupsafe import Markup
-from pygments import highlight  # type: ignore[import-untyped]
-from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped]
-from pygments.lexers import PythonLexer  # type: ignore[import-untyped]
 
 from app.pages.page import environment
 from app.shapes.loop import PlaceShape
@@ -22,6 +19,11 @@ _OWN = re.compile(r'  File "[^"]*[\\/]servers[\\/](?!_)[^"\\/]+\.py", line \d+')
 @lru_cache(maxsize=64)
 def coloured_lines(source: str) -> list[Markup]:
     """Each line of a Python file as HTML, in spans with Pygments' short class names (static/style/source.css)."""
+    # Imported when the first source is shown, or a moment after the start (``program.features``).
+    from pygments import highlight  # type: ignore[import-untyped]
+    from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped]
+    from pygments.lexers import PythonLexer  # type: ignore[import-untyped]
+
     # The formatter ends each span at the end of its line, and escapes what the lexer found.
     html = highlight(source, PythonLexer(stripnl=False), HtmlFormatter(nowrap=True))
     return [Markup(line) for line in html.removesuffix("\n").split("\n")]  # noqa: S704  # escaped by the formatter

@@ -11,20 +11,22 @@ import signal
 import socket
 from collections.abc import Callable, Coroutine
 from types import FrameType, TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import uvicorn
 from fastapi import FastAPI
 
 from app.addresses import format_address
 from app.declaring.upkeep import Upkeep
-from app.fleet.fleet import CannotJoin, Fleet
 from app.kernel import descriptors
 from app.program import sighup, whereabouts
 from app.program.uvicorn_protocols import BoundedHttp, DirectWebSocket
 from app.settings import Settings
 from app.supervising.supervisor import Supervisor
 from app.terminals.frames import MOST
+
+if TYPE_CHECKING:
+    from app.fleet.fleet import Fleet
 
 T = TypeVar("T")
 
@@ -130,9 +132,9 @@ _PYTHONS_OWN = (signal.default_int_handler, signal.SIG_DFL)
 def spare_the_loop() -> None:
     """Make full garbage collections rare: with 10,000 connections, one stops the loop for 0.2 s.
 
-    Objects here are freed by their reference count; those from the start are kept anyway.
+    Objects here are freed by their reference count; those from the start are kept anyway, and the little garbage that
+    a start makes is not worth the 50 ms of a collection.
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
 
@@ -182,6 +184,8 @@ async def _join(fleet: Fleet, supervisor: Supervisor, sockets: list[socket.socke
     """Raises:
     CannotServe: this cannot be a node of the fleet.
     """
+    from app.fleet.fleet import CannotJoin
+
     try:
         await fleet.join(url)
     except BaseException as reason:

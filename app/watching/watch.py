@@ -12,10 +12,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from app.connections.client import Client, Waiter
 from app.connections.turns import IN_ONE_GO, Turns
-from app.experiments.run import ExperimentShape, Run
 from app.shapes.connections import ConnectionShape
 from app.shapes.happenings import EntryShape, ExceptionShape
 from app.shapes.loop import LoopNow
@@ -23,6 +23,9 @@ from app.shapes.servers import ServerShape
 from app.supervising.server import Server
 from app.supervising.supervisor import Supervisor
 from app.watching.view import View
+
+if TYPE_CHECKING:
+    from app.experiments.run import Run
 
 POLL = 0.3
 """Seconds between two looks at what must be asked for: queues, traffic, shares of the loop."""
@@ -160,6 +163,8 @@ class Watch:
         for id, run in runs.items():
             if self._runs.get(id) != run.version:
                 self._runs[id] = run.version
+                from app.experiments.run import ExperimentShape  # whoever made the run has imported it
+
                 self._view.put("experiment", id, None, ExperimentShape.of(run).model_dump_json())
         for id in self._runs.keys() - runs.keys():
             del self._runs[id]

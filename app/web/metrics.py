@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -17,13 +18,15 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from app.fleet.fleet import Fleet
 from app.loop.worker import Worker
 from app.supervising.lifecycle import State
 from app.supervising.supervisor import Supervisor
 from app.terminals.terminals import Terminals
 from app.web.guesses import Guesses
 from app.web.streams import Streams
+
+if TYPE_CHECKING:
+    from app.fleet.fleet import Fleet
 
 IN_ONE_GO = 300
 """Connections or servers that are read before the loop runs other tasks."""

@@ -9,15 +9,17 @@ import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from hashlib import blake2s
-from typing import Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from fastapi import Query, Request
 from pydantic import BeforeValidator
 from starlette.requests import HTTPConnection
 
 from app.errors import Invalid, Unknown
-from app.fleet.fleet import Fleet
 from app.supervising.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from app.fleet.fleet import Fleet
 
 T = TypeVar("T")
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from babel import Locale, UnknownLocaleError, negotiate_locale
-from babel.messages.pofile import read_po
 
 LOCALE = Path(__file__).parent.parent / "locale"
 
@@ -65,6 +64,8 @@ def words(language: str) -> Words:
     """Of one of ``LANGUAGES``, or of ``MARKED``."""
     if language not in LANGUAGES or language == "en":
         return Words(language if language == MARKED else "en", {}, {})
+    from babel.messages.pofile import read_po  # English, which has no catalogue, does not wait for it
+
     messages: dict[str, str] = {}
     sentences: dict[str, str] = {}
     with (LOCALE / f"{language}.po").open("rb") as file:
