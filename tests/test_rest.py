@@ -18,8 +18,10 @@ from hypothesis import HealthCheck, settings
 from app.errors import Refusal, refusals
 from app.program.app import create_app
 from app.settings import Settings
-from tests.conftest import VARIANTS, Program
-from tests.helpers import Client
+from app.supervising.lifecycle import State
+from app.supervising.supervisor import Supervisor
+from tests.conftest import VARIANTS, Program, Start
+from tests.helpers import Client, until
 
 FIELDS = (
     "name variant host port state desired since runs_on task restarts connections bytes_in bytes_out exceptions "
@@ -441,6 +443,43 @@ async def test_each_problem_has_its_page(api: httpx.AsyncClient, name: str) -> N
     body = (await api.get(f"/problems/{name}")).json()
     assert body["name"] == name
     assert len(body["explanation"]) > 20
+
+
+async def test_a_list_has_each_server_as_it_is_now_after_every_change(
+    api: httpx.AsyncClient, watched: Supervisor, begin: Start
+) -> None:
+    fails = asyncio.Event()
+
+    async def serve(listener: socket.socket, options: object) -> None:
+        await fails.wait()
+        raise RuntimeError('said "no"\n')
+
+    server = await begin(serve)
+    at = f"/servers/{server.name}"
+    changed: set[str] = set()
+    before: dict[str, Any] = {}
+
+    async def compare() -> None:
+        nonlocal before
+        (listed,) = (await api.get("/servers")).json()["items"]
+        alone = (await api.get(at)).json()
+        assert {**listed, "loop_share": 0} == {**alone, "loop_share": 0}
+        changed.update(field for field, value in before.items() if value != listed[field])
+        before = listed
+
+    await compare()
+    await api.patch(at, json={"max_connections": 7, "restart": "on-failure"})
+    await compare()
+    fails.set()
+    await until(lambda: server.state is State.BACKOFF, "it waits to be restarted")
+    await compare()
+    await until(lambda: server.restarts > 0, "it was restarted")
+    await compare()
+    await api.post(f"{at}/stop")
+    await compare()
+    server.epoch = 3
+    await compare()
+    assert changed >= {"state", "desired", "since", "task", "restarts", "exit", "spec", "epoch", "exceptions"}
 
 
 def test_every_refusal_has_a_name_of_its_own() -> None:

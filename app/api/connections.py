@@ -13,7 +13,7 @@ from app.shapes.connections import Connections, ConnectionShape
 from app.shapes.openapi import EVENT_STREAM
 from app.supervising.supervisor import Supervisor
 from app.watching.tap import watch
-from app.web.parameters import After, Limit, cut, position, supervisor, there_is
+from app.web.parameters import After, Limit, cut, page_of, position, supervisor, there_is
 from app.web.streams import EventStream, send_by_websocket
 
 router = rest_router(prefix="/connections", tags=["connections"])
@@ -21,18 +21,18 @@ router = rest_router(prefix="/connections", tags=["connections"])
 OfServer = Annotated[str | None, Query(description="Only those of this server.", max_length=200)]
 
 
-@router.get("", responses=responses(Unknown, Invalid))
+@router.get("", response_model=Connections, responses=responses(Unknown, Invalid))
 async def list_connections(
     request: Request, server: OfServer = None, limit: Limit = 1000, after: After = None
-) -> Connections:
+) -> Response:
     """The clients inside and those in the accept queues, in the order in which they were first seen."""
     found = supervisor(request)
     start = position("connections", after)
     there_is(request, server)
     more = await found.connections.page(start, limit + 1, server)
     page, following = cut("connections", more, limit, lambda one: one.number)
-    now = filter(None, map(found.roster.snapshot, page))
-    return Connections.model_construct(items=[ConnectionShape.of(one) for one in now], next=following)
+    rows = (ConnectionShape.row(one, found.roster.id(one.number)) for one in page)
+    return page_of(filter(None, rows), following)
 
 
 @router.get("/{id}", responses=responses(Unknown, Invalid))

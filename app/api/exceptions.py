@@ -36,7 +36,7 @@ async def list_exceptions(
     page, following = cut("exceptions", found, limit, lambda record: record.id)
     items = [ExceptionShape.of(record, chronicle) for record in page]
     await chronicle.flushed()
-    return Exceptions.model_construct(items=items, next=following)
+    return Exceptions(items=items, next=following)
 
 
 @router.get("/exceptions/{id}", responses=responses(Unknown, Invalid))
@@ -65,4 +65,4 @@ async def list_journal(request: Request, server: OfServer = None, limit: Limit =
     page, following = cut("journal", found, limit, lambda entry: entry.id)
     items = [EntryShape.of(entry, chronicle) for entry in page]
     await chronicle.flushed()
-    return Entries.model_construct(items=items, next=following)
+    return Entries(items=items, next=following)

@@ -27,7 +27,7 @@ from app.shapes.openapi import Responses
 from app.shapes.series import SeriesShape
 from app.shapes.servers import Servers, ServerShape
 from app.supervising.spec import ServerPatch, ServerSpec
-from app.web.parameters import After, Last, Limit, Step, cut, position, supervisor
+from app.web.parameters import After, Last, Limit, Step, cut, page_of, position, supervisor
 from app.web.place import at
 
 router = rest_router(prefix="/servers", tags=["servers"])
@@ -36,14 +36,14 @@ CANNOT_WRITE = (ReadOnly, ForeignOrigin, BodyTooLarge, NotKept)
 CANNOT_LISTEN = (PortTaken, PortNotAllowed, HostNotAllowed, OutOfDescriptors, ShuttingDown, Invalid)
 
 
-@router.get("", responses=responses(Invalid))
-async def list_servers(request: Request, limit: Limit = 1000, after: After = None) -> Servers:
+@router.get("", response_model=Servers, responses=responses(Invalid))
+async def list_servers(request: Request, limit: Limit = 1000, after: After = None) -> Response:
     """All servers, in the order of their creation."""
     found = supervisor(request).servers(position("servers", after))
     page, following = cut("servers", found, limit, lambda server: server.serial)
-    items = [ServerShape.of(server) for server in page]
+    rows = [ServerShape.row(server) for server in page]
     await supervisor(request).chronicle.flushed()
-    return Servers.model_construct(items=items, next=following)
+    return page_of(rows, following)
 
 
 LOCATION: Responses = {

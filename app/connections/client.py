@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from app.kernel import tcp_info
 from app.kernel.traffic import NO_TRAFFIC, Traffic
@@ -31,8 +31,7 @@ CONNECTION_STATES: dict[ConnectionState, str] = {
 """In words for people."""
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """A client at one moment, as the kernel has it. ``since`` in seconds of the epoch; ``unread`` in bytes; ``idle`` in
     seconds and ``rtt_us`` in microseconds, None while it waits."""
 
@@ -56,9 +55,10 @@ class Books(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Client:
-    """One that is inside. ``since`` in seconds of the epoch; ``seen``, ``unread`` and ``pulse`` are what the
-    latest look at it showed, and ``version`` grows when that changes; ``final`` is its traffic, once it was hung up
-    from here or has left; ``gone`` are called when it has left."""
+    """One that is inside. ``since`` in seconds of the epoch; ``seen``, ``unread`` and ``pulse`` are what the latest
+    look at it showed, and ``version`` grows when that changes; ``final`` is its traffic, once it was hung up from
+    here or has left; ``gone`` are called when it has left; ``head`` is the JSON of what never changes about it,
+    empty before its first use."""
 
     number: int
     server: str
@@ -73,6 +73,7 @@ class Client:
     rtt_us: int = 0
     final: Traffic | None = None
     hung_up: bool = False
+    head: str = ""
     gone: tuple[Callable[[], object], ...] = ()
     version: int = 0
 
@@ -85,10 +86,16 @@ class Client:
             return self.seen
 
     @property
-    def latest(self) -> tuple[Traffic, bool]:
-        """Its traffic, and whether its peer has closed, as of the latest look."""
-        traffic, peer_closed = tcp_info.reading(self.pulse)
-        return self.final or traffic, peer_closed
+    def latest(self) -> tcp_info.Figures:
+        """As of the latest look."""
+        return tcp_info.Figures(*tcp_info.reading(self.pulse), self.unread, self.idle, self.rtt_us)
+
+    def figures(self) -> tcp_info.Figures | None:
+        """As the kernel has them now; None if the connection has just ended."""
+        try:
+            return tcp_info.figures(self.connection)
+        except OSError:  # closed
+            return None
 
     def snapshot(self, id: str) -> Snapshot | None:
         """Ask the kernel for everything; None if it has just ended."""
@@ -97,13 +104,12 @@ class Client:
             local = self.connection.getsockname()
         except OSError:  # closed
             return None
-        state: ConnectionState = "peer-closed" if figures.peer_closed else "open"
         return Snapshot(
             id,
             self.server,
             self.address[:2],
             local[:2],
-            state,
+            "peer-closed" if figures.peer_closed else "open",
             self.since,
             self.final or figures.traffic,
             figures.unread,

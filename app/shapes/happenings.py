@@ -36,7 +36,7 @@ class ExceptionShape(BaseModel):
     @classmethod
     def of(cls, record: Caught, chronicle: Chronicle) -> ExceptionShape:
         details = record.details
-        return cls.model_construct(
+        return cls(
             id=chronicle.id(record.id),
             node=chronicle.node or None,
             at=record.at,
@@ -69,7 +69,7 @@ class EntryShape(BaseModel):
 
     @classmethod
     def of(cls, entry: Entry, chronicle: Chronicle) -> EntryShape:
-        return cls.model_construct(
+        return cls(
             id=chronicle.id(entry.id), node=chronicle.node or None, at=entry.at, server=entry.server, what=entry.what
         )
 

@@ -132,7 +132,7 @@ class Server:
 
     @property
     def traffic(self) -> Traffic:
-        return self.tally.ended + (self._run.traffic if self._run else Traffic())
+        return self.tally.ended + self._run.traffic if self._run and self.tally.open else self.tally.ended
 
     @property
     def cpu_seconds(self) -> float | None:

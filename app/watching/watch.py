@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from app.connections.client import Client, Waiter
 from app.connections.turns import IN_ONE_GO, Turns
+from app.kernel.tcp_info import Figures
 from app.shapes.connections import ConnectionShape
 from app.shapes.happenings import EntryShape, ExceptionShape
 from app.shapes.loop import LoopNow
@@ -68,7 +69,6 @@ class Watch:
         self._view = view
         self._pulses: dict[str, object] = {}
         self._versions: dict[int, int] = {}
-        self._heads: dict[int, str] = {}
         self._waiting: dict[int, int] = {}
         self._all_known = False
         self._exceptions_at = -1
@@ -145,7 +145,7 @@ class Watch:
             names.add(server.name)
             pulse = _pulse(server)
             if self._pulses.get(server.name) != pulse:
-                data = ServerShape.of(server, server.tally.ended + server.tally.seen).model_dump_json()
+                data = ServerShape.row(server, server.tally.ended + server.tally.seen)
                 puts.append(partial(self._put_server, server.name, pulse, data))
         puts += [partial(self._drop_server, name) for name in self._pulses.keys() - names]
         return puts
@@ -213,24 +213,19 @@ class Watch:
 
     def _show(self, client: Client) -> None:
         if self._roster.holds(client):
-            version = client.version
             self._waiting.pop(client.number, None)
-            head = self._heads.get(client.number)
-            if head is None and (now := self._roster.snapshot(client)):
-                shape = ConnectionShape.of(now)
-                head = self._heads[client.number] = shape.model_dump_json(include=ConnectionShape.LASTING)[:-1]
-            if head is not None:
-                self._versions[client.number] = version
-                row = f"{head},{ConnectionShape.changing_json(client)}}}"
-                self._view.put("connection", self._roster.id(client.number), client.server, row)
+            if self._put(client, client.latest):
+                self._versions[client.number] = client.version
 
-    def _put(self, waiter: Waiter) -> None:
-        shape = ConnectionShape.of(waiter.snapshot(self._roster.id(waiter.number)))
-        self._view.put("connection", shape.id, shape.server, shape.model_dump_json())
+    def _put(self, one: Client | Waiter, now: Figures | None = None) -> bool:
+        id = self._roster.id(one.number)
+        row = ConnectionShape.row(one, id, now)
+        if row is not None:
+            self._view.put("connection", id, one.server, row)
+        return row is not None
 
     def _drop(self, number: int) -> None:
         self._versions.pop(number, None)
-        self._heads.pop(number, None)
         self._view.drop("connection", self._roster.id(number))
 
 

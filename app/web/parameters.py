@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2s
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
-from fastapi import Query, Request
+from fastapi import Query, Request, Response
 from pydantic import BeforeValidator
 from starlette.requests import HTTPConnection
 
@@ -75,6 +75,13 @@ def cut(kind: str, found: Sequence[T], limit: int, place: Callable[[T], int]) ->
     """The first ``limit`` items, and the cursor for the rest, if there is one."""
     page = found[:limit]
     return page, cursor(kind, place(page[-1])) if len(found) > limit else None
+
+
+def page_of(rows: Iterable[str], following: str | None) -> Response:
+    """A page of items that are JSON already, with the fields that all lists have."""
+    following = "null" if following is None else f'"{following}"'
+    text = f'{{"items":[{",".join(rows)}],"next":{following},"missing":[]}}'
+    return Response(text, media_type="application/json")
 
 
 def position(kind: str, after: str | None) -> int:
