@@ -83,12 +83,26 @@ async def test_lag_is_a_histogram_that_grows(api: httpx.AsyncClient, watched: Su
 
 
 async def test_openmetrics_is_spoken_to_those_who_prefer_it(api: httpx.AsyncClient, begin: Start) -> None:
-    await begin("asyncio")
+    server = await begin("asyncio")
     answer = await api.get("/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
     assert answer.headers["content-type"].startswith("application/openmetrics-text")
-    assert {family.name for family in parse_openmetrics(answer.text)} >= {"echodeck_servers", "echodeck_exceptions"}
+    families = {family.name: family for family in parse_openmetrics(answer.text)}
+    assert families.keys() >= {"echodeck_servers", "echodeck_exceptions"}
     plain = await api.get("/metrics")
     assert plain.headers["content-type"].startswith("text/plain")
+    of_server = {
+        (family.name, family.type, sample.name, sample.value)
+        for family in text_string_to_metric_families(plain.text)
+        for sample in family.samples
+        if sample.labels.get("server") == server.name and "share" not in sample.name
+    }
+    assert len(of_server) > 5
+    assert of_server == {
+        (family.name, family.type, sample.name, sample.value)
+        for family in families.values()
+        for sample in family.samples
+        if sample.labels.get("server") == server.name and "share" not in sample.name
+    }
 
 
 async def test_many_connections_are_looked_at_once_a_while_and_the_loop_turns_meanwhile(

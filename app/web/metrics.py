@@ -1,4 +1,7 @@
-"""The metrics for Prometheus. They are gathered on the loop, n servers at a time; the text is made in a thread.
+"""The metrics for Prometheus, gathered n servers at a time.
+
+``prometheus_client`` writes all of the text but the samples of servers. These are thousands, and it would encode the
+same labels for each of a server's figures anew: 40 ms of processor time for 1,000 servers, where writing takes 5.
 
 Names and units follow prometheus.io/docs/practices/naming.
 """
@@ -6,6 +9,7 @@ Names and units follow prometheus.io/docs/practices/naming.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,7 +22,6 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from app.loop.worker import Worker
 from app.supervising.lifecycle import State
 from app.supervising.supervisor import Supervisor
 from app.terminals.terminals import Terminals
@@ -82,16 +85,20 @@ class Metrics:
 
     async def text(self, accept: str) -> tuple[bytes, str]:
         """The exposition and its media type, in the format that the ``Accept`` header prefers."""
-        found = await self._gather()
+        families, samples = await self._gather()
         encode, media_type = choose_encoder(accept)
         registry = CollectorRegistry()
-        registry.register(_Gathered(found, self._registry))
-        worker = Worker("metrics", lambda: encode(registry))
-        worker.start()
-        return await worker.ended, media_type
+        registry.register(_Gathered(families, self._registry))
 
-    async def _gather(self) -> list[Metric]:
-        """Read every connection, unless the feed has just done so; then every server."""
+        def with_samples(header: re.Match[str]) -> str:
+            return header[0] + "".join(samples.get(header[1], ()))
+
+        text = re.sub(r"^# TYPE (\w+?)(_total)? \w+\n", with_samples, encode(registry).decode(), flags=re.MULTILINE)
+        return text.encode(), media_type
+
+    async def _gather(self) -> tuple[list[Metric], dict[str, list[str]]]:
+        """Read every connection, unless the feed has just done so; then every server. Returns the families, and by the
+        name of a family the samples that are missing in it."""
         roster = self._supervisor.roster
         if len(roster) <= FEW or time.monotonic() - roster.looked_at > FRESH:
             for number, client in enumerate(roster.clients()):
@@ -99,6 +106,8 @@ class Metrics:
                 if number % IN_ONE_GO == IN_ONE_GO - 1:
                     await asyncio.sleep(0)
         families = [kind(f"echodeck_{name}", text, labels=("server", "variant")) for kind, name, text in _OF_SERVERS]
+        names = [f"{one.name}_total" if one.type == "counter" else one.name for one in families]
+        samples: dict[str, list[str]] = {one.name: [] for one in families}
         breaches = CounterMetricFamily(
             "echodeck_limit_breaches", "Times a limit was reached.", labels=("server", "variant", "limit")
         )
@@ -118,15 +127,15 @@ class Metrics:
                 server.loop_share,
                 server.cpu_seconds,
             )
-            labels = (server.name, server.spec.variant)
-            for family, figure in zip(families, figures, strict=True):
+            labels = f'{{server="{server.name}",variant="{server.spec.variant}"}}'  # neither needs to be escaped
+            for name, of_it, figure in zip(names, samples.values(), figures, strict=True):
                 if figure is not None:
-                    family.add_metric(labels, figure)
+                    of_it.append(f"{name}{labels} {float(figure)}\n")
             for limit, count in list(tally.breaches.counts.items()):
-                breaches.add_metric((*labels, limit), count)
+                breaches.add_metric((server.name, server.spec.variant, limit), count)
             if number % IN_ONE_GO == IN_ONE_GO - 1:
                 await asyncio.sleep(0)
-        return [self._states(states), *families, breaches, *self._of_the_app()]
+        return [self._states(states), *families, breaches, *self._of_the_app()], samples
 
     def _states(self, states: Counter[State]) -> Metric:
         family = GaugeMetricFamily("echodeck_servers", "Servers by state.", labels=("state",))
