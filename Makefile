@@ -6,18 +6,26 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := pyproject.toml hatch_build.py package.json package-lock.json
 
-.PHONY: install run test lint bench bench-compare report demo fleet soak advisories lock words picture clean tools
+.PHONY: install run test test-all test-slow lint bench bench-compare report demo fleet soak advisories lock words picture clean tools
 
 install: $(VENV)/installed
 
 run: install
 	$(BIN)/echodeck serve
 
-# Two files of tests at a time, as most of them wait; and then, alone, those that look at how time goes by.
-ALONE = tests/test_chaos.py tests/test_fleet_faults.py tests/test_lab_generator.py tests/test_lab_truth.py tests/test_loop.py tests/test_soak.py
+# Every behaviour once: two tests at a time, and then, one by one, those that measure the machine's time.
+PYTEST = $(BIN)/pytest --durations 20 --durations-min 1
+SHARED = --numprocesses 2 --dist worksteal
 test: tools
-	$(BIN)/pytest --numprocesses 2 --dist loadfile $(addprefix --ignore=,$(ALONE))
-	$(BIN)/pytest $(ALONE)
+	$(PYTEST) $(SHARED) -m "not slow and not alone"
+	$(PYTEST) -m "not slow and alone"
+
+# ... and what needs many repetitions or long waits.
+test-all: test test-slow
+
+test-slow: tools
+	$(PYTEST) $(SHARED) -m "slow and not alone"
+	$(PYTEST) -m "slow and alone"
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

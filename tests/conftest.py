@@ -60,6 +60,37 @@ hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
 
+# httpx gives an answer five seconds, unless it is told otherwise.
+for part in ("connect", "read", "write", "pool"):
+    setattr(httpx._config.DEFAULT_TIMEOUT_CONFIG, part, 60.0)
+
+
+NOT_THE_CALLERS = (
+    "ECHODECK_",
+    "ETCD_",
+    "PYTEST_",
+    "MAKE",
+    "MFLAGS",
+    "NO_COLOR",
+    "FORCE_COLOR",
+    "PY_COLORS",
+    "COLUMNS",
+    "LINES",
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def callers_environment() -> Iterator[None]:
+    """Programs that tests start have nothing of what whoever started pytest has set for this or for other programs."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(NOT_THE_CALLERS)]:
+            if name not in ("PYTEST_CURRENT_TEST", "PYTEST_VERSION"):  # pytest takes them away itself
+                patch.delenv(name)
+        direct = ("localhost", "127.0.0.1", "::1", *filter(None, [os.environ.get("no_proxy", "")]))
+        patch.setenv("no_proxy", ",".join(direct))
+        yield
+
+
 class HandClock(Clock):
     """Stands still until it is turned."""
 
@@ -170,7 +201,7 @@ class Program:
     def __init__(self, *options: str, command: Sequence[str | Path] = (ECHODECK,), **environment: str) -> None:
         self.process = subprocess.Popen(
             [*command, "serve", "--port", "0", *options],
-            env={name: value for name, value in os.environ.items() if not name.startswith("ECHODECK_")} | environment,
+            env=os.environ | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -198,7 +229,7 @@ class Program:
     def signal(self, sig: signal.Signals) -> None:
         self.process.send_signal(sig)
 
-    def wait(self, seconds: float = 10) -> int:
+    def wait(self, seconds: float = 60) -> int:
         return self.process.wait(seconds)
 
     def ended(self) -> str:

@@ -23,7 +23,7 @@ from app.kernel.ports import free_ports
 from tests.conftest import ECHODECK
 
 BIN = Path(ECHODECK).parent
-PATIENCE = 15.0
+PATIENCE = 30.0
 
 
 def etcd_binary() -> str:
@@ -81,7 +81,6 @@ class Etcd:
                 [etcd_binary(), *(f"--{name}={value}" for name, value in options.items())],
                 stdout=log,
                 stderr=log,
-                env={name: value for name, value in os.environ.items() if not name.startswith("ETCD_")},
             )
 
     def kill(self, number: int) -> None:
@@ -108,22 +107,27 @@ class Etcd:
 
     def had(self) -> dict[str, list[int]]:
         """By server, the numbers of the nodes that had it, in order: by its claims, or pinned to them."""
-        first = {"key": _b64("/echodeck/v1/"), "range_end": _b64("/echodeck/v10"), "start_revision": 1}
+        last = "/echodeck/v10"  # the first key after those of the nodes
+        answer = httpx.post(f"{self.urls[0]}/v3/kv/put", json={"key": _b64(last)}, timeout=PATIENCE).raise_for_status()
+        now = answer.json()["header"]["revision"]
+        first = {"key": _b64("/echodeck/v1/"), "range_end": _b64(f"{last}/"), "start_revision": 1}
         found: dict[str, list[int]] = defaultdict(list)
-        with (
-            suppress(httpx.ReadTimeout),
-            httpx.stream(
-                "POST", f"{self.urls[0]}/v3/watch", json={"create_request": first}, timeout=2, trust_env=False
-            ) as history,
-        ):
+        with httpx.stream(
+            "POST", f"{self.urls[0]}/v3/watch", json={"create_request": first}, timeout=PATIENCE, trust_env=False
+        ) as history:
             for line in history.iter_lines():
                 for event in json.loads(line)["result"].get("events", []):
-                    kind, _, name = b64decode(event["kv"]["key"]).decode().removeprefix("/echodeck/v1/").partition("/")
+                    key = b64decode(event["kv"]["key"]).decode()
+                    if key == last:
+                        if event["kv"]["mod_revision"] == now:
+                            return found
+                        continue
+                    kind, _, name = key.removeprefix("/echodeck/v1/").partition("/")
                     value = json.loads(b64decode(event["kv"].get("value", "")) or "{}")
                     node = value.get({"claims": "node", "servers": "on"}.get(kind, ""))
                     if node and found[name][-1:] != [int(node[1:])]:
                         found[name].append(int(node[1:]))
-        return found
+        raise AssertionError("the history has no end")
 
     @contextmanager
     def written_to(self) -> Iterator[list[float]]:
@@ -175,7 +179,11 @@ class Cut:
             if self.mode == "cut":
                 here.close()
                 continue
-            there = socket.create_connection(self._target)
+            try:
+                there = socket.create_connection(self._target)
+            except ConnectionRefusedError:  # the member is killed
+                here.close()
+                continue
             self._pairs.append((here, there))
             threading.Thread(target=self._carry, args=(here, there), daemon=True).start()
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from app.kernel.ports import free_ports
-from tests.commanding import environment
+from tests.commanding import SLOW, environment
 from tests.conftest import ECHODECK
 from tests.engines import Cut, Etcd, until
 
@@ -41,7 +41,7 @@ class Node:
         self._environment = environment("", **more)
         token = more.get("ECHODECK_TOKEN")
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        self.http = httpx.Client(base_url=self.url, timeout=15, trust_env=False, headers=headers)
+        self.http = httpx.Client(base_url=self.url, timeout=60, trust_env=False, headers=headers)
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -71,7 +71,7 @@ class Node:
         """Its exit code, after SIGTERM."""
         assert self.process is not None
         self.signal(signal.SIGTERM)
-        code = self.process.wait(timeout=15)
+        code = self.process.wait(timeout=60)
         self.process = None
         return code
 
@@ -120,7 +120,7 @@ class Fleet:
         }
         try:
             for node in self.nodes.values():
-                until(node.ready, f"{node.name} is ready")
+                until(node.ready, f"{node.name} is ready", SLOW)
             until(lambda: len(self[1].nodes()) == nodes, "all know each other")
         except BaseException:
             self.close()

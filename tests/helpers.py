@@ -10,8 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
-PATIENCE = 10.0
-"""The timeout of every wait, in seconds."""
+PATIENCE = 20.0
+"""The timeout of every wait, in seconds: a machine that is slow and busy makes no test fail."""
 
 
 async def until(holds: Callable[[], object], what: str, patience: float = PATIENCE) -> None:

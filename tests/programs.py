@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import httpx
 
+from tests.commanding import SLOW
 from tests.conftest import ECHODECK, Program
 from tests.helpers import Client
 
@@ -16,7 +17,7 @@ Start = Callable[..., Program]
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [ECHODECK, *arguments], capture_output=True, text=True, timeout=20, env=os.environ | environment, check=False
+        [ECHODECK, *arguments], capture_output=True, text=True, timeout=SLOW, env=os.environ | environment, check=False
     )
 
 

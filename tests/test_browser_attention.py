@@ -111,7 +111,7 @@ def test_the_loss_of_the_app_and_its_return_are_told_once_each(
     lost = "no connection to the app; trying again"
     ears.told("", lost, quiet=3)
     program(*options, "--port", str(running.port))
-    expect(page.locator("#live")).to_have_attribute("data-status", "live", timeout=30_000)
+    expect(page.locator("#live")).to_have_attribute("data-status", "live")
     ears.told("", lost, "live", quiet=2)
     page.context.close()
 

@@ -108,7 +108,7 @@ def test_the_page_says_when_the_app_is_gone_and_goes_on_when_it_is_back(
         expect(page.get_by_role("alert")).to_contain_text("Nobody answers")
         expect(page.locator(".room")).to_have_count(1)
         again = Program("--state", state, "--port", str(first.port))
-        expect(page.locator("#live")).to_have_attribute("data-status", "live", timeout=15_000)
+        expect(page.locator("#live")).to_have_attribute("data-status", "live")
         page.get_by_role("button", name="Stop").click()
         expect(page.locator(".room .state")).to_contain_text("stopped")
         again.end()

@@ -96,7 +96,7 @@ def test_ones_own_question_is_asked_with_a_form(page: Page, complaints: list[str
     page.get_by_label("threads").check()
     page.get_by_role("button", name="Measure").click()
     expect(page.locator(".asks")).to_have_text("<b>which?</b>")
-    expect(page.locator("#figures tbody tr")).to_have_count(4, timeout=20_000)
+    expect(page.locator("#figures tbody tr")).to_have_count(4)
 
 
 @light

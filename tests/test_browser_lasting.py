@@ -95,7 +95,7 @@ def test_a_page_that_is_older_than_the_app_says_so_and_keeps_what_was_typed(
     page.get_by_label("Port").fill("8123")
     older.end()
     program(*options, "--port", str(older.port))
-    expect(page.locator("#live")).to_have_attribute("data-status", "outdated", timeout=30_000)
+    expect(page.locator("#live")).to_have_attribute("data-status", "outdated")
     notice = page.get_by_role("status").filter(has_text="newer version")
     expect(notice).to_be_visible()
     page.request.post("/servers", data={"variant": "asyncio", "port": 0, "name": "unknown"})

@@ -170,7 +170,7 @@ def test_after_a_restart_of_the_app_terminals_come_back_by_themselves(
     deck.program.wait()
     again = Program(*options)
     try:
-        expect(status(terminal)).to_contain_text("inside", timeout=20_000)
+        expect(status(terminal)).to_contain_text("inside")
         send(terminal, "after")
         expect(screen(terminal)).to_contain_text("> afterafter")
         expect(screen(terminal)).to_contain_text("before")

@@ -25,7 +25,7 @@ from app.supervising.supervisor import Supervisor
 from servers import Connection, Listener, discover
 from servers._connection import ShownConnection
 from tests.conftest import Program, Start
-from tests.helpers import Client, until
+from tests.helpers import PATIENCE, Client, until
 from tests.looking import Looking
 
 Servers = Callable[..., echodeck.EchoServer]
@@ -58,7 +58,7 @@ def test_a_call_that_blocks_is_told_before_and_after_it_returns(
     assert received["on"] == accept["result"]
     assert received["args"] == {"bufsize": 65536}
     assert received["result"] == 11
-    assert 0.25 < received["took"] < 5
+    assert 0.25 < received["took"] < PATIENCE
     assert received["thread"] == f"server:{server.name}"
     assert b64decode(received["bytes"]) == b"hello\nquit\n"
     assert "recv" in source_line("blocking", received["line"])
@@ -256,7 +256,7 @@ def test_forty_look_at_once_and_each_is_told_all(echodeck_app: echodeck.Client, 
         assert [b64decode(one["bytes"]) for one in seen.of("send")] == [b"%d\n" % number for number in range(20)]
         assert sorted(seen.calls) == list(range(1, len(seen.calls) + 1))
         seen.close()
-    until_forgotten = time.monotonic() + 10
+    until_forgotten = time.monotonic() + PATIENCE
     while echodeck_app.loop() and "lens:" in str(_tasks(echodeck_app)):
         assert time.monotonic() < until_forgotten, "the lens stays on"
         time.sleep(0.1)
@@ -424,7 +424,7 @@ async def test_who_leaves_twice_does_not_blind_the_next(supervisor: Supervisor, 
 
 async def _calls_of(viewer: Viewer) -> AsyncIterator[Told]:
     """Until it is told of a ``send``."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         async for beat in viewer.beats():
             for one in beat.calls:
                 yield one

@@ -126,10 +126,10 @@ async def test_idle_time_is_that_without_a_byte(api: httpx.AsyncClient, begin: S
             found: float = (await api.get(f"/connections/{id}")).json()["idle"]
             return found
 
-        while await idle() < 0.2:
+        while (before := await idle()) < 0.5:
             await asyncio.sleep(0.01)
         await client.ask(b"x", b"x")
-        assert await idle() < 0.2
+        assert await idle() < before
 
 
 async def test_without_tcp_info_a_row_has_zeros(
@@ -269,7 +269,7 @@ async def test_hanging_up_ends_the_connection_and_is_no_failure(
     async with await Client.to(server.spec.port) as client:
         await client.send(b"hello")
         id = (await row(api, client, bytes_in=5))["id"]
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(PATIENCE):
             assert (await api.delete(f"/connections/{id}")).status_code == 204
         assert (await api.delete(f"/connections/{id}")).status_code == 404
         await client.rest()
@@ -289,7 +289,7 @@ async def test_a_client_that_never_reads_is_hung_up(api: httpx.AsyncClient, begi
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
         client.writer.write(b"x" * 20_000_000 + b"quit\n")
         found = await row(api, client)
-        async with asyncio.timeout(1.5):
+        async with asyncio.timeout(PATIENCE):
             assert (await api.delete(f"/connections/{found['id']}")).status_code == 204
         await until(lambda: not server.clients, "the server has let go")
         client.writer.transport.abort()

@@ -23,6 +23,7 @@ from app.declaring import declared
 from app.demo.declaration import BEYOND, as_toml, declaration
 from app.demo.visitors import BETWEEN_FIRSTS, MOST, Place, crowd
 from app.supervising.backoff import Backoff
+from tests.commanding import SLOW
 from tests.conftest import ECHODECK, VARIANTS, Program
 from tests.helpers import until
 
@@ -59,7 +60,7 @@ def run() -> Iterator[Run]:
     for process in started:
         process.terminate()  # and not kill: the demo has a child
         with suppress(subprocess.TimeoutExpired):
-            process.communicate(timeout=15)
+            process.communicate(timeout=SLOW)
         process.kill()
 
 
@@ -91,7 +92,7 @@ def end(process: subprocess.Popen[str], sig: signal.Signals) -> tuple[int, float
     """What it ends with, and after how many seconds."""
     began = time.monotonic()
     process.send_signal(sig)
-    process.communicate(timeout=15)
+    process.communicate(timeout=SLOW)
     return process.returncode, time.monotonic() - began
 
 
@@ -160,7 +161,7 @@ async def test_visitors_end_at_once_even_if_the_app_does_not_answer(run: Run) ->
 def test_visitors_without_the_token_say_so(run: Run, program: Start) -> None:
     running = program(ECHODECK_TOKEN="secret")
     visitors = run("visitors", "--url", running.url)
-    said = visitors.communicate(timeout=15)[1]
+    said = visitors.communicate(timeout=SLOW)[1]
     assert (visitors.returncode, "token" in said, "Traceback" in said) == (5, True, False)
 
 
@@ -168,13 +169,13 @@ def test_a_port_that_is_taken_is_named(run: Run) -> None:
     first = free_ports()
     with socket.create_server(("127.0.0.1", first + 3)):
         demo = run("demo", "--port", str(first))
-        said = demo.communicate(timeout=15)[1]
+        said = demo.communicate(timeout=SLOW)[1]
     assert (demo.returncode, f"port {first + 3} is taken" in said, "Traceback" in said) == (1, True, False)
 
 
 async def test_a_demo_whose_app_fails_fails_too(run: Run) -> None:
     demo = run("demo", "--port", str(free_ports()), "--state", "/proc/nowhere/state")
-    said = (await asyncio.to_thread(demo.communicate, timeout=15))[1]
+    said = (await asyncio.to_thread(demo.communicate, timeout=SLOW))[1]
     assert (demo.returncode, "--state" in said, "Traceback" in said) == (1, True, False)
 
 

@@ -21,7 +21,7 @@ from app.supervising.lifecycle import State
 from app.supervising.supervisor import Supervisor
 from servers import Connection, Listener
 from tests.conftest import ECHODECK, Program, Start
-from tests.helpers import Client, until
+from tests.helpers import PATIENCE, Client, until
 
 
 def take_all(held: ExitStack) -> None:
@@ -74,7 +74,7 @@ async def test_with_none_left_at_all_clients_are_turned_away_and_no_loop_spins(
     with ExitStack() as held:
         client = held.enter_context(socket.socket())
         take_all(held)
-        client.settimeout(5)
+        client.settimeout(PATIENCE)
         client.connect(("127.0.0.1", server.spec.port))
         await until(lambda: server.tally.turned_away == 1, "the client is turned away")
         assert client.recv(1) == b""
@@ -112,12 +112,12 @@ async def test_a_blocking_accept_waits_for_a_client_to_turn_away(few_descriptors
             await asyncio.wait({worker.ended}, timeout=0.2)
             assert not worker.ended.done()
             assert time.process_time() - before < 0.1  # it waits, and does not spin
-            first.settimeout(5)
+            first.settimeout(PATIENCE)
             first.connect(listener.getsockname())
             await until(lambda: told.turned == 1, "the client is turned away")
             assert first.recv(1) == b""
         second.connect(listener.getsockname())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             connection, _ = await worker.ended
         connection.close()
         assert (told.turned, told.clients) == (1, 1)

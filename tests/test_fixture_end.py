@@ -7,14 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.commanding import environment
+from tests.commanding import SLOW, environment
 from tests.conftest import ECHODECK
 from tests.helpers import until
 from tests.test_demo import free_ports
@@ -60,7 +59,6 @@ def pytest_run(folder: Path, way: str, *options: str, seconds: float = 60) -> su
     return subprocess.Popen(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options],
         cwd=folder,
-        env={name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "ECHODECK"))},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -69,7 +67,7 @@ def pytest_run(folder: Path, way: str, *options: str, seconds: float = 60) -> su
 
 
 async def child_of(folder: Path) -> tuple[str, int]:
-    await until((folder / "child").exists, "the test has begun", 30)
+    await until((folder / "child").exists, "the test has begun", SLOW)
     url, *children = (folder / "child").read_text().split()
     (pid,) = map(int, children)
     assert is_there(pid)
@@ -81,9 +79,9 @@ async def test_the_fixtures_app_ends_with_pytest(tmp_path: Path, way: str) -> No
     code, options = WAYS[way]
     process = pytest_run(tmp_path, code, *options, seconds=0.5 if "timeout" in way else 60)
     try:
-        await until((tmp_path / "child").exists, "the test has begun", 30)
+        await until((tmp_path / "child").exists, "the test has begun", SLOW)
         pid = int((tmp_path / "child").read_text().split()[1])
-        await until(lambda: not is_there(pid), "the app ends", 8)
+        await until(lambda: not is_there(pid), "the app ends")
     finally:
         process.kill()
         process.communicate()
@@ -93,7 +91,7 @@ async def test_ctrl_c_on_the_group_leaves_an_orderly_end(tmp_path: Path) -> None
     process = pytest_run(tmp_path, "time.sleep(60)")
     _, pid = await child_of(tmp_path)
     os.killpg(process.pid, signal.SIGINT)
-    output, _ = await asyncio.to_thread(process.communicate, timeout=20)
+    output, _ = await asyncio.to_thread(process.communicate, timeout=SLOW)
     assert process.returncode == 2, output
     assert not is_there(pid)
     assert output.count(b"\n") < 30
@@ -102,7 +100,7 @@ async def test_ctrl_c_on_the_group_leaves_an_orderly_end(tmp_path: Path) -> None
 
 async def test_an_app_that_has_gone_makes_no_teardown_fail(tmp_path: Path) -> None:
     process = pytest_run(tmp_path, "[os.kill(int(one), signal.SIGKILL) for one in children]")
-    output, _ = await asyncio.to_thread(process.communicate, timeout=30)
+    output, _ = await asyncio.to_thread(process.communicate, timeout=SLOW)
     assert process.returncode == 0, output
 
 
@@ -125,7 +123,7 @@ async def test_an_app_of_a_script_ends_with_it(sig: signal.Signals) -> None:
         assert process.stdout is not None
         pid = int(process.stdout.readline())
         process.send_signal(sig)
-        await until(lambda: not is_there(pid), "the app ends", 8)
+        await until(lambda: not is_there(pid), "the app ends")
 
 
 @pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGQUIT])
@@ -138,7 +136,7 @@ async def test_the_demos_app_ends_with_it(sig: signal.Signals) -> None:
         assert b"page is at" in process.stdout.readline()
         (pid,) = map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
         process.send_signal(sig)
-        await until(lambda: not is_there(pid), "the app ends", 8)
+        await until(lambda: not is_there(pid), "the app ends")
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"http://127.0.0.1:{port}/healthz")
 
@@ -150,7 +148,7 @@ def test_a_process_that_has_ended_already_is_named() -> None:
         [ECHODECK, "serve", "--port", "0", "--state", ":memory:", "--ends-with", str(gone.pid)],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=SLOW,
         check=False,
     )
     assert (done.returncode, f"process {gone.pid}" in done.stderr) == (1, True)
@@ -178,7 +176,5 @@ async def test_even_a_loop_that_no_longer_turns_ends_with_it(tmp_path: Path) -> 
                 httpx.post(f"{url}servers", json={"variant": "asyncio", "port": 0}, timeout=0.5)
             with pytest.raises(httpx.ReadTimeout):
                 httpx.get(f"{url}healthz", timeout=0.5)
-            began = time.monotonic()
             other.kill()
-            await until(lambda: process.poll() is not None, "it ends", 8)
-            assert time.monotonic() - began < 4
+            await until(lambda: process.poll() is not None, "it ends")

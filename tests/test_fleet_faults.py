@@ -1,39 +1,67 @@
 """A fleet under faults, with a real etcd and a checker outside: nobody ever sees a floating server at two nodes, and
-nothing acknowledged is lost."""
+nothing acknowledged is lost. How soon servers are back is measured by ``make bench``."""
 
 from __future__ import annotations
 
 import itertools
+import json
 import random
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from base64 import b64decode, b64encode
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from app.kernel.ports import free_ports
 from tests.checking import Record, checking, longest_gap
-from tests.commanding import environment
+from tests.commanding import SLOW, environment
 from tests.conftest import ECHODECK
 from tests.engines import until
 from tests.fleets import Fleet, Node, fleet
 
 NODES = (1, 2, 3)
-WOKEN = 0.05
-"""Seconds for which the old sockets of a process that was frozen may answer when it wakes."""
+NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def one_fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Three nodes; the second can be cut off from etcd."""
+    with fleet(tmp_path_factory.mktemp("fleet"), cut=(2,)) as made:
+        yield made
+
+
+@pytest.fixture
+def made(one_fleet: Fleet) -> Iterator[Fleet]:
+    """One fleet for the tests of this file, whose nodes are all ready again and have no server after each."""
+    yield one_fleet
+    for node in one_fleet.nodes.values():
+        if node.process is None:
+            node.start()
+        node.signal(signal.SIGCONT)
+    for one in one_fleet.cuts[2]:
+        one.heal()
+    for name in ("n1", "n2", "n3"):
+        until(lambda name=name: one_fleet[1].nodes()[name]["state"] in ("ready", "draining"), f"{name} is back")
+        one_fleet[1].http.post(f"/nodes/{name}/resume")
+    for name in one_fleet[1].servers():
+        one_fleet[1].http.delete(f"/servers/{name}").raise_for_status()
 
 
 def floating(made: Fleet, count: int = 4) -> dict[str, int]:
-    """Servers that float, by name, with a port that is free at all nodes."""
+    """Servers that float, by name, with a port that is free at all nodes; no earlier server had the name."""
     variants = itertools.cycle(["asyncio", "threads", "asyncio-tuned", "selectors"])
     ports = {}
-    for number, variant in zip(range(count), variants, strict=False):
+    for number, variant in zip(itertools.islice(NUMBERS, count), variants, strict=False):
         name = f"f{number}"
         ports[name] = int(made[1].make(name, variant, free_ports(1)[0])["port"])
     until(lambda: made.all_run(count=count), "all run")
@@ -58,91 +86,74 @@ def never_two(made: Fleet, record: Record) -> None:
     assert record.unlike(made.etcd.had()) == {}
 
 
-@pytest.mark.timeout(400)
-def test_twenty_kills_of_nodes(tmp_path: Path) -> None:
-    with fleet(tmp_path) as made:
-        ports = floating(made)
-        slowest = 0.0
-        with checking(ports, NODES) as checker:
-            killed = []
-            for _ in range(20):
-                number = victim(made)
-                had = [name for name, node in holders(made).items() if node == f"n{number}"]
-                time.sleep(random.random())
-                killed.append((time.monotonic(), number, had))
-                made[number].kill()
-                until(lambda: made.all_run(but=(f"n{number}",), count=len(ports)), "they run elsewhere")  # noqa: B023
-                made[number].start()
-                until(made[number].ready, "the node is back")
-        for at, number, had in killed:
-            slowest = max([slowest, *(checker.record.back_after(name, at, number) for name in had)])
-        never_two(made, checker.record)
-        assert slowest < 5.0
-        assert len(made[1].servers()) == len(ports)
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+def test_nodes_are_killed(made: Fleet, kills: int) -> None:
+    ports = floating(made)
+    with checking(ports, NODES) as checker:
+        for _ in range(kills):
+            number = victim(made)
+            time.sleep(random.random())
+            made[number].kill()
+            until(lambda: made.all_run(but=(f"n{number}",), count=len(ports)), "they run elsewhere")  # noqa: B023
+            made[number].start()
+            until(made[number].ready, "the node is back")
+    never_two(made, checker.record)
+    assert len(made[1].servers()) == len(ports)
 
 
-@pytest.mark.timeout(300)
-def test_ten_frozen_nodes(tmp_path: Path) -> None:
-    with fleet(tmp_path) as made:
-        ports = floating(made)
-        with checking(ports, NODES) as checker:
-            for _ in range(10):
-                number = victim(made)
-                made[number].signal(signal.SIGSTOP)
-                until(lambda: made.all_run(but=(f"n{number}",), count=len(ports)), "they run elsewhere")  # noqa: B023
-                made[number].signal(signal.SIGCONT)
-                until(lambda: made[1].nodes()[f"n{number}"]["state"] == "ready", "it is back")  # noqa: B023
-        assert {one["desired"] for one in made[1].servers().values()} == {"running"}  # a woken node has no say
-        # Each probe is a client of its own: no new client is served by the woken process.
-        never_two(made, checker.record)
-
-
-def test_an_old_client_of_a_frozen_node_is_let_go_at_once(tmp_path: Path) -> None:
-    with fleet(tmp_path) as made:
-        ports = floating(made)
-        number = victim(made)
-        name = next(name for name, node in holders(made).items() if node == f"n{number}")
-        with socket.create_connection((f"127.0.0.{number}", ports[name])) as client:
-            client.sendall(b"x")
-            assert client.recv(100)
+@pytest.mark.parametrize("times", [2, pytest.param(10, marks=pytest.mark.slow)])
+def test_nodes_are_frozen(made: Fleet, times: int) -> None:
+    ports = floating(made)
+    with checking(ports, NODES) as checker:
+        for _ in range(times):
+            number = victim(made)
             made[number].signal(signal.SIGSTOP)
-            until(lambda: made.all_run(but=(f"n{number}",), count=len(ports)), "they run elsewhere")
+            until(lambda: made.all_run(but=(f"n{number}",), count=len(ports)), "they run elsewhere")  # noqa: B023
             made[number].signal(signal.SIGCONT)
-            woken = time.monotonic()
-            last = 0.0
-            client.settimeout(2)
-            try:
-                while client.send(b"y") and client.recv(100):
-                    last = time.monotonic() - woken
-            except OSError:
+            until(lambda: made[1].nodes()[f"n{number}"]["state"] == "ready", "it is back")  # noqa: B023
+    assert {one["desired"] for one in made[1].servers().values()} == {"running"}  # a woken node has no say
+    # Each probe is a client of its own: no new client is served by the woken process.
+    never_two(made, checker.record)
+
+
+def test_an_old_client_of_a_frozen_node_is_let_go(made: Fleet) -> None:
+    ports = floating(made)
+    number = victim(made)
+    name = next(name for name, node in holders(made).items() if node == f"n{number}")
+    with socket.create_connection((f"127.0.0.{number}", ports[name]), timeout=20) as client:
+        client.sendall(b"x")
+        assert client.recv(100)
+        made[number].signal(signal.SIGSTOP)
+        until(lambda: made.all_run(but=(f"n{number}",), count=len(ports)), "they run elsewhere")
+        made[number].signal(signal.SIGCONT)
+        with suppress(ConnectionError):
+            while client.send(b"y") and client.recv(100):  # the test's socket times out if it stays
                 pass
-            assert last < WOKEN
 
 
 @pytest.mark.parametrize("how", ["cut", "swallow"])
-def test_a_node_that_is_cut_off_from_the_engine(tmp_path: Path, how: str) -> None:
-    with fleet(tmp_path, cut=(2,)) as made:
-        ports = floating(made)
-        pinned = made[1].make("pinned", on="n2")
-        with checking(ports, NODES) as checker:
-            for one in made.cuts[2]:
-                getattr(one, how)()
-            until(lambda: made[1].nodes()["n2"]["state"] == "lost", "it is lost")
-            until(
-                lambda: all(one["node"] in ("n1", "n3") for name, one in made[1].servers().items() if name in ports),
-                "moved",
-            )
-            assert made[2].nodes()["n2"]["state"] == "fenced"
-            refused = made[2].http.post("/servers", json={"variant": "asyncio", "port": 0, "on": "n2"})
-            assert (refused.status_code, refused.json()["type"]) == (503, "/problems/engine-silent")
-            with socket.create_connection((pinned["host"], pinned["port"])) as client:  # pinned ones go on
-                client.sendall(b"x")
-                assert client.recv(1) == b"x"
-            for one in made.cuts[2]:
-                one.heal()
-            until(lambda: made[1].nodes()["n2"]["state"] == "ready", "it is back")
-            until(lambda: made.all_run(count=len(ports) + 1), "all run")
-        never_two(made, checker.record)
+def test_a_node_that_is_cut_off_from_the_engine(made: Fleet, how: str) -> None:
+    ports = floating(made)
+    pinned = made[1].make("pinned", on="n2")
+    with checking(ports, NODES) as checker:
+        for one in made.cuts[2]:
+            getattr(one, how)()
+        until(lambda: made[1].nodes()["n2"]["state"] == "lost", "it is lost")
+        until(
+            lambda: all(one["node"] in ("n1", "n3") for name, one in made[1].servers().items() if name in ports),
+            "moved",
+        )
+        assert made[2].nodes()["n2"]["state"] == "fenced"
+        refused = made[2].http.post("/servers", json={"variant": "asyncio", "port": 0, "on": "n2"})
+        assert (refused.status_code, refused.json()["type"]) == (503, "/problems/engine-silent")
+        with socket.create_connection((pinned["host"], pinned["port"])) as client:  # pinned ones go on
+            client.sendall(b"x")
+            assert client.recv(1) == b"x"
+        for one in made.cuts[2]:
+            one.heal()
+        until(lambda: made[1].nodes()["n2"]["state"] == "ready", "it is back")
+        until(lambda: made.all_run(count=len(ports) + 1), "all run")
+    never_two(made, checker.record)
 
 
 BEARABLE = 2.0
@@ -150,14 +161,18 @@ BEARABLE = 2.0
 the next one needs a moment. An election now and then takes longer, as two candidates share the votes."""
 
 
-@pytest.mark.timeout(300)
-def test_ten_leaders_of_the_engine_are_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("leaders", [1, pytest.param(10, marks=pytest.mark.slow)])
+def test_leaders_of_the_engine_are_killed(tmp_path: Path, leaders: int) -> None:
     with fleet(tmp_path, 3, 3) as made:
         ports = floating(made)
-        killed = []
+
+        def runs() -> dict[str, Any]:
+            return {name: [one[key] for key in ("node", "epoch", "since")] for name, one in made[1].servers().items()}
+
+        bearable = 0
         with made.etcd.written_to() as writes, checking(ports, NODES) as checker:
             for _ in range(10):
-                leader, before = made.etcd.leader(), holders(made)
+                leader, before = made.etcd.leader(), runs()
                 at = time.monotonic()
                 made.etcd.kill(leader)
                 time.sleep(2.5)
@@ -165,41 +180,35 @@ def test_ten_leaders_of_the_engine_are_killed(tmp_path: Path) -> None:
                 until(made.etcd.answers, "the engine answers")
                 time.sleep(2.5)
                 until(lambda: made.all_run(count=len(ports)), "all run")
-                killed.append((at, before, holders(made)))
-        never_two(made, checker.record)
-        bearable = [one for one in killed if longest_gap(writes, one[0], one[0] + 5) < BEARABLE]
+                if longest_gap(writes, at, time.monotonic()) < BEARABLE:
+                    bearable += 1
+                    assert runs() == before  # nothing was taken over, and none has stopped
+                if bearable >= leaders:
+                    break
         assert bearable
-        for at, before, after in bearable:
-            assert after == before  # nothing was taken over
-            assert max(checker.record.longest_gap(name, at, at + 5) for name in ports) < 1.0  # none has stopped
-
-
-def test_the_engine_is_gone_for_ten_seconds(tmp_path: Path) -> None:
-    with fleet(tmp_path) as made:
-        ports = floating(made)
-        pinned = made[1].make("pinned", on="n3")
-        with checking(ports, NODES) as checker:
-            made.etcd.kill(0)
-            gone = time.monotonic()
-            until(lambda: all(node.nodes()[node.name]["state"] == "fenced" for node in made.nodes.values()), "fenced")
-            assert time.monotonic() - gone < 4.5
-            with socket.create_connection((pinned["host"], pinned["port"])) as client:
-                client.sendall(b"x")
-                assert client.recv(1) == b"x"
-            assert set(made[1].servers()) == {*ports, "pinned"}
-            time.sleep(max(0.0, gone + 10 - time.monotonic()))
-            made.etcd.start(0)
-            until(lambda: made.all_run(count=len(ports) + 1), "all run again")
         never_two(made, checker.record)
 
 
-def test_sigterm_and_drain_give_servers_away_at_once(tmp_path: Path) -> None:
-    with fleet(tmp_path) as made:
+def test_the_engine_is_gone(made: Fleet) -> None:
+    ports = floating(made)
+    pinned = made[1].make("pinned", on="n3")
+    with checking(ports, NODES) as checker:
+        made.etcd.kill(0)
+        until(lambda: all(node.nodes()[node.name]["state"] == "fenced" for node in made.nodes.values()), "fenced")
+        with socket.create_connection((pinned["host"], pinned["port"])) as client:
+            client.sendall(b"x")
+            assert client.recv(1) == b"x"
+        assert set(made[1].servers()) == {*ports, "pinned"}
+        made.etcd.start(0)
+        until(lambda: made.all_run(count=len(ports) + 1), "all run again")
+    never_two(made, checker.record)
+
+
+def test_sigterm_and_drain_give_servers_away(tmp_path: Path) -> None:
+    with fleet(tmp_path, 3, 1, "--lease", "60") as made:  # longer than any wait here
         ports = floating(made)
         with checking(ports, NODES) as checker:
             number = victim(made)
-            had = [name for name, node in holders(made).items() if node == f"n{number}"]
-            ended = time.monotonic()
             assert made[number].end() == 0
             until(lambda: made.all_run(but=(f"n{number}",), count=len(ports)), "they run elsewhere")
             assert f"n{number}" not in made[1].nodes()  # it has said goodbye
@@ -207,67 +216,63 @@ def test_sigterm_and_drain_give_servers_away_at_once(tmp_path: Path) -> None:
             until(made[number].ready, "the node is back")
             until(lambda: made[1].nodes()[f"n{number}"]["state"] == "ready", "and known")
             other = victim(made)
-            those = [name for name, node in holders(made).items() if node == f"n{other}"]
-            drained = time.monotonic()
             assert made[1].http.post(f"/nodes/n{other}/drain").json()["state"] == "draining"
             until(lambda: made.all_run(but=(f"n{other}",), count=len(ports)), "they run elsewhere")
         never_two(made, checker.record)
-        assert max(checker.record.back_after(name, ended, number) for name in had) < 1.0
-        assert max(checker.record.back_after(name, drained, other) for name in those) < 1.0
 
 
-def test_a_server_that_is_pinned_elsewhere_is_never_at_two_nodes(tmp_path: Path) -> None:
-    with fleet(tmp_path) as made:
-        ports = floating(made, 2)
-        with checking(ports, NODES) as checker:
-            for turn in range(8):
-                for name in ports:
-                    made[1].http.patch(f"/servers/{name}", json={"on": f"n{1 + turn % 3}"}).raise_for_status()
-                until(lambda: made.all_run(count=2), "they run")
-                until(lambda turn=turn: set(holders(made).values()) == {f"n{1 + turn % 3}"}, "there")
-        never_two(made, checker.record)
+def test_a_server_that_is_pinned_elsewhere_is_never_at_two_nodes(made: Fleet) -> None:
+    ports = floating(made, 2)
+    with checking(ports, NODES) as checker:
+        for turn in range(8):
+            for name in ports:
+                made[1].http.patch(f"/servers/{name}", json={"on": f"n{1 + turn % 3}"}).raise_for_status()
+            until(lambda: made.all_run(count=2), "they run")
+            until(lambda turn=turn: set(holders(made).values()) == {f"n{1 + turn % 3}"}, "there")
+    never_two(made, checker.record)
 
 
-def test_a_server_that_is_not_to_run_again_is_not_run_by_others(tmp_path: Path) -> None:
-    with fleet(tmp_path, 2) as made:
-        one = made[1].make("once", "accept-once", restart="never")
-        with socket.create_connection((one["host"], one["port"])) as client:
-            client.recv(1)
-        until(lambda: made[1].servers()["once"]["state"] == "exited", "it has ended")
-        time.sleep(1)
-        other = next(node for node in made.nodes.values() if node.name != one["node"])
-        made.named(one["node"]).kill()
-        until(lambda: other.servers().get("once", {}).get("node") == other.name, "it is taken")
-        assert (other.servers()["once"]["state"], other.servers()["once"]["desired"]) == ("stopped", "stopped")
+def test_a_server_that_is_not_to_run_again_is_not_run_by_others(made: Fleet) -> None:
+    one = made[1].make("once", "accept-once", restart="never", on="n2")
+    made[1].http.patch("/servers/once", json={"on": None}).raise_for_status()
+    with socket.create_connection((one["host"], one["port"])) as client:
+        client.recv(1)
+    until(lambda: made[1].servers()["once"]["state"] == "exited", "it has ended")
+    until(lambda: stored(made, "once")["wish"] == "stopped", "etcd has it")
+    made[2].kill()
+    until(lambda: made[1].servers().get("once", {}).get("node") in ("n1", "n3"), "it is taken")
+    taken = made[1].servers()["once"]
+    assert (taken["state"], taken["desired"]) == ("stopped", "stopped")
 
 
-def test_drain_under_two_hundred_connections(tmp_path: Path) -> None:
-    with fleet(tmp_path, 2) as made:
-        made[1].make("busy", backlog=512)
-        server = made[1].servers()["busy"]
-        clients = [socket.create_connection((server["host"], server["port"])) for _ in range(200)]
-        until(lambda: made[1].servers()["busy"]["connections"]["open"] == 200, "all are in")
-        began = time.monotonic()
-        assert made[1].http.post(f"/nodes/{server['node']}/drain").status_code == 200
-        until(lambda: made.all_run(but=(server["node"],)), "it runs elsewhere")
-        assert time.monotonic() - began < 2.0
-        for client in clients:
-            client.settimeout(2)
-            with suppress(ConnectionError):
-                assert client.recv(10) == b""
-            client.close()
+def stored(made: Fleet, name: str) -> dict[str, Any]:
+    """The server as it is in etcd."""
+    key = b64encode(f"/echodeck/v1/servers/{name}".encode()).decode()
+    (found,) = httpx.post(f"{made.etcd.urls[0]}/v3/kv/range", json={"key": key}).json()["kvs"]
+    return dict(json.loads(b64decode(found["value"])))
 
 
-def test_two_nodes_with_one_name(tmp_path: Path) -> None:
-    with fleet(tmp_path, 2) as made:
-        other = tmp_path / "other"
-        other.mkdir()
-        double = Node(1, made.etcd.urls, free_ports(1)[0], other)
-        assert double.process is not None
-        assert double.process.wait(timeout=30) == 1
-        double.close()
-        assert "there is a node 'n1' already" in double.log.read_text()
-        assert made[1].nodes()["n1"]["state"] == "ready"
+def test_drain_under_two_hundred_connections(made: Fleet) -> None:
+    made[1].make("busy", backlog=512)
+    server = made[1].servers()["busy"]
+    clients = [socket.create_connection((server["host"], server["port"])) for _ in range(200)]
+    until(lambda: made[1].servers()["busy"]["connections"]["open"] == 200, "all are in")
+    assert made[1].http.post(f"/nodes/{server['node']}/drain").status_code == 200
+    until(lambda: made.all_run(but=(server["node"],)), "it runs elsewhere, though they all stay")
+    for client in clients:
+        client.settimeout(10)
+        with suppress(ConnectionError):
+            assert client.recv(10) == b""
+        client.close()
+
+
+def test_two_nodes_with_one_name(made: Fleet, tmp_path: Path) -> None:
+    double = Node(1, made.etcd.urls, free_ports(1)[0], tmp_path)
+    assert double.process is not None
+    assert double.process.wait(timeout=60) == 1
+    double.close()
+    assert "there is a node 'n1' already" in double.log.read_text()
+    assert made[1].nodes()["n1"]["state"] == "ready"
 
 
 A_YEAR_AHEAD = """
@@ -287,8 +292,8 @@ def test_a_node_with_a_wrong_clock(tmp_path: Path) -> None:
         until(wrong.ready, "it is ready")
         until(lambda: made[1].nodes()["n3"]["state"] == "ready", "it is known")
         with checking(ports, NODES) as checker:
-            time.sleep(5)  # some renewals
-            assert made[1].nodes()["n3"]["lease_left"] > 1
+            until(lambda: renewals(wrong) > 10, "its first lease would be over")
+            assert made[1].nodes()["n3"]["lease_left"] > 0
             made[2].kill()
             until(lambda: made.all_run(but=("n2",), count=2), "they run elsewhere")
             wrong.kill()
@@ -296,62 +301,65 @@ def test_a_node_with_a_wrong_clock(tmp_path: Path) -> None:
         never_two(made, checker.record)
 
 
-def test_five_applies_at_five_nodes_at_once(tmp_path: Path) -> None:
+def renewals(node: Node) -> float:
+    (found,) = re.findall(r"^echodeck_fleet_renewals_total (\S+)", node.http.get("/metrics").text, re.MULTILINE)
+    return float(found)
+
+
+def test_six_applies_at_three_nodes_at_once(made: Fleet, tmp_path: Path) -> None:
     declared = "".join(
         f'[[server]]\nvariant = "asyncio"\nname = "d{one}"\nport = {free_ports(1)[0]}\n' for one in range(6)
     )
     (tmp_path / "deck.toml").write_text(declared)
-    with fleet(tmp_path, 5) as made:
-        applying = [
-            subprocess.Popen(
-                [ECHODECK, "apply", tmp_path / "deck.toml"],
-                env=environment(node.url),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            for node in made.nodes.values()
-        ]
-        said = [process.communicate(timeout=60)[0] for process in applying]
-        codes = [process.returncode for process in applying]
-        assert 0 in codes, said
-        assert set(codes) <= {0, 1}, said
-        assert "Traceback" not in "".join(said)
-        until(lambda: made.all_run(count=6), "all that is declared runs, once")
+    applying = [
+        subprocess.Popen(
+            [ECHODECK, "apply", tmp_path / "deck.toml"],
+            env=environment(node.url),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for node in [*made.nodes.values()] * 2
+    ]
+    said = [process.communicate(timeout=SLOW)[0] for process in applying]
+    codes = [process.returncode for process in applying]
+    assert 0 in codes, said
+    assert set(codes) <= {0, 1}, said
+    assert "Traceback" not in "".join(said)
+    until(lambda: made.all_run(count=6), "all that is declared runs, once")
 
 
-def test_five_changes_at_five_nodes_at_once(tmp_path: Path) -> None:
-    with fleet(tmp_path, 5) as made:
-        answers: list[httpx.Response] = []
+def test_six_changes_at_three_nodes_at_once(made: Fleet) -> None:
+    answers: list[httpx.Response] = []
 
-        def create(number: int) -> None:
-            for one in range(10):
-                body = {"variant": "asyncio", "port": 0, "name": f"same{one}"}
-                answers.append(made[number].http.post("/servers", json=body))
+    def create(number: int) -> None:
+        for one in range(10):
+            body = {"variant": "asyncio", "port": 0, "name": f"same{one}"}
+            answers.append(made[number].http.post("/servers", json=body))
 
-        threads = [threading.Thread(target=create, args=(number,)) for number in made.nodes]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert sorted(answer.status_code for answer in answers) == [201] * 10 + [409] * 40
-        assert {answer.json()["type"] for answer in answers if answer.status_code == 409} == {"/problems/name-taken"}
-        until(lambda: made.all_run(count=10), "ten run")
+    threads = [threading.Thread(target=create, args=(number,)) for number in NODES * 2]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answer.status_code for answer in answers) == [201] * 10 + [409] * 50
+    assert {answer.json()["type"] for answer in answers if answer.status_code == 409} == {"/problems/name-taken"}
+    until(lambda: made.all_run(count=10), "ten run")
 
 
-def test_nothing_acknowledged_is_lost_by_kills(tmp_path: Path) -> None:
-    with fleet(tmp_path) as made:
-        known: dict[str, int] = {}
-        for turn in range(6):
-            number = 2 + turn % 2
-            for one in range(4):
-                name = f"r{turn}-{one}"
-                known[name] = made[1].make(name)["port"]
-                made[1].http.patch(f"/servers/{name}", json={"max_connections": 10 + one}).raise_for_status()
-            made[number].kill()
-            until(lambda: made.all_run(but=(f"n{number}",), count=len(known)), "all run")  # noqa: B023
-            found = made[1].servers()
-            assert {name: one["port"] for name, one in found.items()} == known
-            assert all(one["spec"]["max_connections"] == 10 + int(name[-1]) for name, one in found.items())
-            made[number].start()
-            until(made[number].ready, "the node is back")
+@pytest.mark.parametrize("kills", [1, pytest.param(6, marks=pytest.mark.slow)])
+def test_nothing_acknowledged_is_lost_by_kills(made: Fleet, kills: int) -> None:
+    known: dict[str, int] = {}
+    for turn in range(kills):
+        number = 2 + turn % 2
+        for one in range(4):
+            name = f"r{turn}-{one}"
+            known[name] = made[1].make(name)["port"]
+            made[1].http.patch(f"/servers/{name}", json={"max_connections": 10 + one}).raise_for_status()
+        made[number].kill()
+        until(lambda: made.all_run(but=(f"n{number}",), count=len(known)), "all run")  # noqa: B023
+        found = made[1].servers()
+        assert {name: one["port"] for name, one in found.items()} == known
+        assert all(one["spec"]["max_connections"] == 10 + int(name[-1]) for name, one in found.items())
+        made[number].start()
+        until(made[number].ready, "the node is back")

@@ -21,7 +21,7 @@ from tests.fleets import Node, fleet, refusal
 def starts_not(node: Node) -> str:
     assert node.process is not None
     try:
-        assert node.process.wait(timeout=40) == 1
+        assert node.process.wait(timeout=60) == 1
     finally:
         node.close()
     return node.log.read_text()

@@ -79,7 +79,7 @@ def test_a_server_that_moves_is_never_unknown(three: Fleet) -> None:
     paths = ("/servers/mine", "/servers/mine/series?every=1&last=2", "/connections?server=mine", "/ui/servers/mine")
 
     def ask(node: int) -> None:
-        with httpx.Client(base_url=three[node].url, timeout=15, trust_env=False) as http:
+        with httpx.Client(base_url=three[node].url, timeout=60, trust_env=False) as http:
             while not done.is_set():
                 for path in paths:
                     headers = {"accept": "text/html" if path.startswith("/ui/") else "*/*"}

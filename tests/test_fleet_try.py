@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from app.kernel.ports import free_ports
-from tests.commanding import environment
+from tests.commanding import SLOW, environment
 from tests.conftest import ECHODECK
 from tests.engines import until
 
@@ -32,7 +32,7 @@ def test_a_fleet_to_try_comes_and_goes_with_one_command(tmp_path: Path, how: sig
         )
     try:
         said = tmp_path / "log"
-        until(lambda: "Ctrl+C ends it all" in said.read_text(), "it is there", patience=30)
+        until(lambda: "Ctrl+C ends it all" in said.read_text(), "it is there", patience=SLOW)
         pids = {int(pid) for pid in re.findall(r"kill -9 (\d+)", said.read_text())}
         engine = next(int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and _is_engine(p, process.pid))
         with httpx.Client(base_url=f"http://127.0.0.3:{port}", timeout=10) as http:

@@ -145,7 +145,7 @@ def test_what_the_image_compiles_beforehand_is_there() -> None:
 def test_all_addresses_are_those_of_both_families(program: Start) -> None:
     running = program("--host", "::", "--trust-network")
     for family in ("127.0.0.1", "::1"):
-        with closing(http.client.HTTPConnection(family, running.port, timeout=5)) as page:
+        with closing(http.client.HTTPConnection(family, running.port, timeout=30)) as page:
             page.request("GET", "/servers", headers={"Host": f"localhost:{running.port}"})
             assert page.getresponse().status == 200
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import httpx
+import pytest
 
 from tests.labs import measured
+
+pytestmark = pytest.mark.alone
 
 
 def test_settings_of_a_variants_own(lab: httpx.Client) -> None:

@@ -21,7 +21,7 @@ from app.supervising.lifecycle import State
 from app.supervising.supervisor import Supervisor
 from servers import Connection, Wire
 from tests.conftest import Start, made_up
-from tests.helpers import Client, until
+from tests.helpers import PATIENCE, Client, until
 from tests.test_exceptions import fails_with, listed, one, say
 
 log = logging.getLogger(__name__)
@@ -239,7 +239,7 @@ async def test_no_thread_is_left_behind_that_could_not_be_started(
     await until(lambda: server.exceptions == 1, "it is told")
     async with await Client.to(server.spec.port) as client:
         await client.ask(b"x", b"x")
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE):
         await watched.stop(server.name)
     assert server.exit is not None
     assert server.exit.reason == "stopped"

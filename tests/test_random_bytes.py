@@ -91,7 +91,7 @@ def handshake(running: Program, name: str, protocol: str) -> socket.socket:
 
 @pytest.mark.parametrize("protocol", ["", f"Sec-WebSocket-Protocol: {V1}\r\n"])
 def test_bytes_by_chance_harm_no_terminal(running: Program, protocol: str) -> None:
-    name = str(make(running, "asyncio", idle_timeout=2.0)["name"])
+    name = str(make(running, "asyncio", idle_timeout=60.0)["name"])
     frames = st.binary(max_size=200) | st.builds(
         lambda first, size, mask, rest: bytes((first, size | 0x80)) + mask + rest,
         st.integers(0, 255),

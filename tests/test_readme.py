@@ -32,8 +32,7 @@ def block(words: str, language: str = "sh") -> str:
 
 
 def environment(**more: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("ECHODECK_")}
-    return kept | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"} | more
+    return os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"} | more
 
 
 def shell(script: str, program: Program, folder: Path = ROOT) -> str:
@@ -44,7 +43,7 @@ def shell(script: str, program: Program, folder: Path = ROOT) -> str:
         env=environment(ECHODECK_URL=program.url),
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -169,7 +168,9 @@ def test_the_targets_of_make_exist() -> None:
 
 
 def test_the_options_are_those_of_the_program() -> None:
-    said = subprocess.run([BIN / "echodeck", "serve", "--help"], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        [BIN / "echodeck", "serve", "--help"], env=environment(), capture_output=True, text=True, check=True
+    ).stdout
     said = re.sub(r"\x1b\[[0-9;]*m", "", said)
     for option in re.findall(
         r"`(?:[^`]* )?(--[a-z-]+)", README.partition("## Running it")[2].partition("## What it withstands")[0]
@@ -201,7 +202,7 @@ def test_the_variant_of_the_recipe_passes_the_wire_suite(tmp_path: Path) -> None
     copy = Path(shutil.copytree(ROOT, tmp_path / "copy", ignore=ignored))
     (copy / "servers" / "beyond_mark.py").write_text(block("ON_THE_WIRE", "python"))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "mark", "tests/test_wire.py"]
-    done = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stdout
     passed = re.search(r"(\d+) passed", done.stdout)
     assert passed

@@ -34,7 +34,7 @@ from app.history.schema import (
 )
 from app.history.state_file import StateUnusable
 from app.history.store import Store
-from tests.helpers import until
+from tests.helpers import PATIENCE, until
 
 ONE = Saved(1, "one", "{}", "running")
 TWO = Saved(2, "two", "{}", "stopped")
@@ -119,7 +119,7 @@ async def test_an_end_does_not_wait_for_a_lock(tmp_path: Path, caplog: pytest.Lo
     store.open()
     with locked(path):
         store.put(put_server(ONE))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await store.close()
         await until(lambda: store._writer is not None and store._writer.ended.done(), "the writer ends")
     assert "are lost" in caplog.text

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -224,14 +225,15 @@ class Walk(RuleBasedStateMachine):
                 self.api.delete(f"/servers/{name}")
 
 
-def test_the_app_does_what_its_table_says() -> None:
+@pytest.mark.parametrize("walks", [30, pytest.param(150, marks=pytest.mark.slow)])
+def test_the_app_does_what_its_table_says(walks: int) -> None:
     program = Program("--state", ":memory:")
     try:
         with httpx.Client(base_url=program.url, timeout=20) as Walk.api:
             run_state_machine_as_test(  # type: ignore[no-untyped-call]
                 Walk,
                 settings=settings(
-                    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+                    max_examples=walks, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
                 ),
             )
     finally:
