@@ -14,10 +14,11 @@ import typer
 from app.declaring.declared import Undeclarable
 from app.history.state_file import StateUnusable
 from app.loop.ownership import is_news, is_the_apps
+from app.loop.runner import loop_factory, run_to_the_end
 from app.program.app import create_app
 from app.program.exit_codes import INVALID, REFUSED, fail
 from app.program.outlet import Outlets, unblocked
-from app.program.serving import CannotServe, run_to_the_end, serve
+from app.program.serving import CannotServe, serve
 from app.program.starter import AlreadyEnded, end_with
 from app.settings import Settings
 from app.web.security import is_loopback
@@ -50,7 +51,7 @@ def _launch(settings: Settings, as_json: bool, outlets: Outlets) -> None:
     try:
         if settings.ends_with is not None:
             end_with(settings.ends_with)
-        with asyncio.Runner(loop_factory=_loop_factory(settings.loop)) as runner:
+        with asyncio.Runner(loop_factory=loop_factory(settings.loop)) as runner:
             left = run_to_the_end(
                 runner.get_loop(), serve(app, settings, lambda url: _print_address(url, settings, as_json))
             )
@@ -71,14 +72,6 @@ LOGGING: dict[str, Any] = {
     "root": {"level": "INFO", "handlers": ["stderr"]},
     "loggers": {"uvicorn": {"level": "WARNING"}, "httpx": {"level": "WARNING"}},
 }
-
-
-def _loop_factory(name: str) -> Any:
-    if name == "uvloop":
-        import uvloop
-
-        return uvloop.new_event_loop
-    return None
 
 
 def _print_address(url: str, settings: Settings, as_json: bool) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import gc
 import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Coroutine
-from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -19,17 +18,16 @@ from fastapi import FastAPI
 from app.addresses import format_address
 from app.declaring.upkeep import Upkeep
 from app.kernel import descriptors
+from app.loop.runner import spare_the_loop
 from app.program import sighup, whereabouts
 from app.program.uvicorn_protocols import BoundedHttp, DirectWebSocket
 from app.settings import Settings
 from app.supervising.supervisor import Supervisor
 from app.terminals.frames import MOST
 
-if TYPE_CHECKING:
-    from app.fleet.fleet import Fleet
-
-T = TypeVar("T")
-
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 log = logging.getLogger("echodeck")
 
 BACKLOG = 2048
@@ -98,45 +96,6 @@ class Process(uvicorn.Server):
             await asyncio.wait_for(fleet.leave(), SECONDS_TO_LEAVE)
         except TimeoutError:
             log.error("not everything was given back within %g s; it goes with the lease", SECONDS_TO_LEAVE)
-
-
-def run_to_the_end(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
-    """Run the loop until this is done, even if a task of a server calls ``exit`` meanwhile.
-
-    SystemExit and KeyboardInterrupt of any task leave the loop. The task keeps them, too, so that they are reported as
-    its server's. A KeyboardInterrupt while Python's own handler is installed is a user's Ctrl+C.
-    """
-    asyncio.set_event_loop(loop)
-    task = loop.create_task(work)
-    while True:
-        try:
-            return loop.run_until_complete(task)
-        except (SystemExit, KeyboardInterrupt) as reason:
-            pressed = isinstance(reason, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) in _PYTHONS_OWN
-            if task.done() or pressed:
-                raise
-            log.error("a task tried to end the app with %r", reason)
-            reason.with_traceback(_own_part(reason.__traceback__))
-
-
-def _own_part(traceback: TracebackType | None) -> TracebackType | None:
-    """Without the loop's frames, which hold the task: that cycle would delay the report of the forgotten task."""
-    while traceback and traceback.tb_frame.f_globals.get("__name__", "").startswith(("asyncio.", __name__)):
-        traceback = traceback.tb_next
-    return traceback
-
-
-_PYTHONS_OWN = (signal.default_int_handler, signal.SIG_DFL)
-
-
-def spare_the_loop() -> None:
-    """Make full garbage collections rare: with 10,000 connections, one stops the loop for 0.2 s.
-
-    Objects here are freed by their reference count; those from the start are kept anyway, and the little garbage that
-    a start makes is not worth the 50 ms of a collection.
-    """
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
 
 
 async def serve(app: FastAPI, settings: Settings, announce: Callable[[str], None]) -> list[str]:
