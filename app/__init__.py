@@ -1,5 +1,9 @@
 """Echodeck: a supervisor for TCP echo servers, run from a web page."""
 
-from importlib.metadata import version
 
-__version__ = version("echodeck")
+def __getattr__(name: str) -> str:
+    if name == "__version__":
+        from importlib.metadata import version  # a third of the start of a process that does not need it
+
+        return version("echodeck")
+    raise AttributeError(name)

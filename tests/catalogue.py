@@ -21,7 +21,7 @@ from babel.messages.pofile import read_po, write_po
 from app.connections.breaches import BREACH_WORDS
 from app.connections.client import CONNECTION_STATES
 from app.errors import refusals
-from app.glass.calls import UNSEEN
+from app.lens.call_records import UNSEEN
 from app.recordings.scripts import SCRIPTS
 from app.supervising.lifecycle import EXIT_WORDS, STATES, State
 from app.supervising.spec import PATTERNS, SETTINGS

@@ -1,5 +1,5 @@
 """The glass's door: REST and pages for what the lens sees.
 
-Imports: across, addresses, api, errors, history, lab, lens, pages, recordings, shapes, supervising, watching, web.
+Imports: across, addresses, api, errors, history, hosting, lens, pages, recordings, shapes, supervising, watching, web.
 Imported by: program.
 """

@@ -6,16 +6,14 @@ import json
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Query, Request, WebSocket
 from fastapi.responses import Response
 
-from app.addresses import format_address
 from app.api.problems import responses, rest_router
 from app.errors import Invalid, NotRunning, TooManyStreams, Unknown
-from app.lens.buffers import Buffers
+from app.lens.call_records import beginning, state
 from app.lens.lenses import Lenses
 from app.lens.viewer import Beat, Viewer
 from app.shapes.openapi import EVENT_STREAM
@@ -23,8 +21,6 @@ from app.watching.event import Event
 from app.web.streams import EventStream, send_by_websocket
 
 router = rest_router(prefix="/servers", tags=["servers"])
-
-UNSEEN = "This loop (uvloop) waits in C: its waits, and the calls of its streams, are not seen."
 
 WithBytes = Annotated[bool, Query(alias="bytes", description="Whether to tell what went through.")]
 
@@ -66,25 +62,6 @@ async def told(viewer: Viewer, with_bytes: bool) -> AsyncGenerator[list[Event], 
         viewer.leave()
 
 
-def beginning(viewer: Viewer) -> dict[str, Any]:
-    """``monotonic`` is when the stream's time was 0, by the machine's clock that never jumps."""
-    server, first = viewer.server, viewer.first
-    return {
-        "server": server.name,
-        "variant": server.variant.name,
-        "file": server.variant.path.name,
-        "runs_on": server.variant.runs_on,
-        "at": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
-        "monotonic": viewer.began,
-        "folding": first.folding,
-        "dropped": 0,
-        "waits": viewer.waits,
-        "unseen": UNSEEN if server.variant.runs_on == "loop" and not viewer.waits else None,
-        "connections": {id: format_address(*address[:2]) for id, address in viewer.connections()},
-        "state": state(first.buffers),
-    }
-
-
 def as_json(viewer: Viewer, beat: Beat, with_bytes: bool) -> str:
     calls = ",".join([viewer.json(one, viewer.number(one), with_bytes) for one in beat.calls])
     at = max(0.0, beat.at - viewer.began)
@@ -92,7 +69,3 @@ def as_json(viewer: Viewer, beat: Beat, with_bytes: bool) -> str:
         f'{{"calls":[{calls}],"at":{at:.6f},"state":{json.dumps(state(beat.buffers))},'
         f'"folding":"{beat.folding}","dropped":{beat.dropped}}}'
     )
-
-
-def state(found: Buffers) -> dict[str, Any]:
-    return {"queue": found.queue, "unread": found.unread, "unsent": found.unsent}

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.problems import responses, rest_router
 from app.errors import BodyTooLarge, ForeignOrigin, Invalid, NotKept, NotPlayed, ReadOnly, RecordersBusy, Unknown
+from app.glass.comparison_runner import ComparisonRunner
 from app.glass.recordings import shelf
-from app.glass.rehearsal import Stage
 from app.glass.sheet import as_html, as_json
 from app.pages.page import Reader
 from app.recordings.recording import Recording
@@ -97,9 +97,9 @@ async def list_scripts() -> Scripts:
 )
 async def compare(request: Request, given: Comparison) -> ComparisonShape:
     """Play a script of clients to fresh servers of several variants at once; answer with a recording of each."""
-    stage: Stage = request.app.state.stage
+    runner: ComparisonRunner = request.app.state.comparison_runner
     script, variants = read_script(given.script), chosen(request, given.variants)
-    return shape(await stage.compare(script, variants))
+    return shape(await runner.compare(script, variants))
 
 
 @router.get(

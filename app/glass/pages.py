@@ -10,9 +10,9 @@ from fastapi.responses import HTMLResponse, Response
 
 from app.across.lists import Lists
 from app.errors import Refusal
+from app.glass.comparison_runner import ComparisonRunner
 from app.glass.comparisons import chosen, read_script
 from app.glass.recordings import shelf
-from app.glass.rehearsal import Stage
 from app.pages.page import PageRoute, Reader, page
 from app.pages.reader import to
 from app.recordings.recording import Recording
@@ -36,9 +36,9 @@ async def show_glass(request: Request, lesson: str = FIRST) -> Response:
 async def compare(request: Request) -> Response:
     form = await request.form()
     text, variants = str(form.get("script", "")), [str(one) for one in form.getlist("variants")]
-    stage: Stage = request.app.state.stage
+    runner: ComparisonRunner = request.app.state.comparison_runner
     try:
-        made = await stage.compare(read_script(text.replace("\r\n", "\n")), chosen(request, variants))
+        made = await runner.compare(read_script(text.replace("\r\n", "\n")), chosen(request, variants))
     except Refusal as refusal:
         name = str(form.get("lesson", ""))
         return await _glass(request, name if name in SCRIPTS else FIRST, text, variants, refusal)

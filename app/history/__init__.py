@@ -2,5 +2,5 @@
 for the next start.
 
 Imports: addresses, clock, errors, loop.
-Imported by: glass, lab, program, shapes, supervising, watching.
+Imported by: glass, hosting, lab, program, shapes, supervising, watching.
 """

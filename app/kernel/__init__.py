@@ -4,5 +4,5 @@ left, which ports it hands out.
 It is asked, never recorded: a file here reads one kernel interface, and names its source.
 
 Imports: no other room.
-Imported by: connections, demo, lab, lens, program, shapes, supervising, terminals, watching.
+Imported by: connections, demo, hosting, lab, lens, program, shapes, supervising, terminals, watching.
 """

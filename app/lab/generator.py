@@ -26,11 +26,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-
-from pydantic import ValidationError
+from typing import Any
 
 from app.kernel.descriptors import raise_limit
-from app.lab.load import Done, Load
+from app.lab.load import Done, Load, NoLoad
 from app.lab.tally import TENTH, Tally
 from app.lab.used import Used
 
@@ -389,8 +388,8 @@ class Generator:
         heapq.heappush(self._timers, (when, self._order, do))
 
 
-def _say(event: str) -> None:
-    print(json.dumps({"event": event}), flush=True)  # noqa: T201
+def _say(event: str, **more: Any) -> None:
+    print(json.dumps({"event": event, **more}), flush=True)  # noqa: T201
 
 
 def _kind(error: OSError) -> str:
@@ -411,13 +410,13 @@ def main() -> int:
     gc.collect()
     gc.disable()
     try:
-        done = Generator(Load.model_validate_json(line)).run(ended)
-    except (ValidationError, OSError) as reason:
-        print(json.dumps({"event": "failed", "reason": str(reason)}), flush=True)  # noqa: T201
+        done = Generator(Load.read(line)).run(ended)
+    except (NoLoad, OSError) as reason:
+        _say("failed", reason=str(reason))
         return 1
     except (EOFError, KeyboardInterrupt):
         return 1
-    print(json.dumps({"event": "done", **done.model_dump()}), flush=True)  # noqa: T201
+    _say("done", **done._asdict())
     return 0
 
 

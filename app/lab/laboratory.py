@@ -7,7 +7,7 @@ import logging
 import resource
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from app.clock import Clock
 from app.errors import Invalid, LabBusy, Refusal, ShuttingDown, TargetNotAllowed, Unknown
@@ -16,9 +16,11 @@ from app.experiments.result import NoResult, State, Trial
 from app.experiments.run import CUT, Run
 from app.history.schema import Packed, Statement, drop_result, put_result
 from app.history.store import Store
+from app.hosting.server_host import HostFailed, InProcessHost, ServerHost
+from app.hosting.subprocess_host import subprocess_host
 from app.kernel.descriptors import RESERVE
 from app.lab import machine
-from app.lab.subject import Apart, Here, House, NotMeasured, Target, apart, foreign, spec_of, target
+from app.lab.target import NotMeasured, foreign, spec_of, target_of
 from app.lab.trial import measure
 from app.supervising.supervisor import Supervisor
 from echodeck import is_near
@@ -170,16 +172,16 @@ class Laboratory:
         run.version += 1
         saved = 0.0
         try:
-            async with self._house(run.experiment) as house:
+            async with self._host(run.experiment) as host:
                 for planned in plan(run.experiment):
-                    run.add(await self._trial(run, planned, house))
+                    run.add(await self._trial(run, planned, host))
                     if time.monotonic() - saved > SAVE_EVERY:
                         saved = time.monotonic()
                         await self._save(run)
             state: State = "done"
         except asyncio.CancelledError:
             state = self._ends_as
-        except (NotMeasured, Refusal) as reason:
+        except (NotMeasured, HostFailed, Refusal) as reason:
             state, run.reason = "failed", str(reason)
         except Exception as error:
             log.exception("experiment %s failed", run.id)
@@ -192,52 +194,52 @@ class Laboratory:
         await self._save(run)
 
     @asynccontextmanager
-    async def _house(self, experiment: Experiment) -> AsyncIterator[House | None]:
+    async def _host(self, experiment: Experiment) -> AsyncIterator[ServerHost | None]:
         """None where each trial needs a process that has had no clients."""
         if experiment.in_ == "here":
-            yield Here(self._supervisor)
+            yield InProcessHost(self._supervisor)
         elif experiment.silent or not experiment.variants:
             yield None
         else:
-            async with apart(self._loop) as house:
-                yield house
+            async with subprocess_host(self._loop) as host:
+                yield host
 
-    async def _trial(self, run: Run, planned: Planned, house: House | None) -> Trial:
+    async def _trial(self, run: Run, planned: Planned, host: ServerHost | None) -> Trial:
         """Repeated while others spoil it, for a while."""
         for attempt in range(1, REPEATS + 2):
-            trial = await self._once(run.experiment, planned, house)
+            trial = await self._once(run.experiment, planned, host)
             trial = trial.model_copy(update={"attempts": attempt})
             if not trial.spoiled or attempt > REPEATS:
                 break
             run.repeated += 1
         return trial
 
-    async def _once(self, experiment: Experiment, planned: Planned, house: House | None) -> Trial:
+    async def _once(self, experiment: Experiment, planned: Planned, host: ServerHost | None) -> Trial:
         if planned.subject >= len(experiment.variants):
             assert experiment.compare_with
             return await measure(experiment, planned, foreign(experiment.compare_with), fresh=False)
-        if house is None:
-            async with apart(self._loop) as own:
+        if host is None:
+            async with subprocess_host(self._loop) as own:
                 return await self._of_variant(experiment, planned, own, fresh=True)
-        return await self._of_variant(experiment, planned, house, fresh=False)
+        return await self._of_variant(experiment, planned, host, fresh=False)
 
-    async def _of_variant(self, experiment: Experiment, planned: Planned, house: House, fresh: bool) -> Trial:
+    async def _of_variant(self, experiment: Experiment, planned: Planned, host: ServerHost, fresh: bool) -> Trial:
         varied = experiment.variants[planned.subject]
         variant = self._supervisor.variant(varied.variant)
         names = []
         try:
             if varied.beside:
-                beside, _, _ = await house.start(spec_of(self._supervisor.variant(varied.beside), {}))
-                names.append(beside)
-            name, host, port = await house.start(spec_of(variant, experiment.settings | varied.settings))
-            names.append(name)
-            where: Target = target(variant, host, port, house.pid)
-            trial = await measure(experiment, planned, where, fresh)
-            return trial.model_copy(update={"lag_p99_ms": await house.lag()})
+                beside = await host.start(spec_of(self._supervisor.variant(varied.beside), {}))
+                names.append(beside.name)
+            server = await host.start(spec_of(variant, experiment.settings | varied.settings))
+            names.append(server.name)
+            target = target_of(variant, server.host, server.port, host.pid)
+            trial = await measure(experiment, planned, target, fresh)
+            return trial.model_copy(update={"lag_p99_ms": await host.lag()})
         finally:
-            if isinstance(house, Here) or not fresh:
-                for name in names:
-                    await _shielded(house, name)
+            for name in names if not fresh else ():  # a fresh host ends now, with its servers
+                with suppress(HostFailed):
+                    await host.stop(name)
 
     # Keeping
 
@@ -261,12 +263,3 @@ class Laboratory:
     def _statements(self) -> list[Statement]:
         """Those that write down all of it."""
         return [put_result(Packed(run.number, run.packed)) for run in list(self._runs.values()) if run.packed]
-
-
-async def _shielded(house: House, name: str) -> None:
-    """Stop it, whatever became of the trial and of the app that has it."""
-    try:
-        await asyncio.shield(house.stop(name))
-    except NotMeasured:
-        if isinstance(house, Apart):
-            log.debug("the app that was measured is gone")

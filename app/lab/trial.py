@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import time
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from statistics import median
 from typing import Any
-
-from pydantic import ValidationError
 
 from app.experiments.experiment import Experiment, Planned
 from app.experiments.histogram import Histogram
 from app.experiments.result import Neighbour, Trial
 from app.experiments.statistics import percentiles
+from app.hosting.python_process import python_process
 from app.lab.load import Done, Load
 from app.lab.machine import Usage, others, usage
-from app.lab.subject import NotMeasured, Target, ended, resident
+from app.lab.target import NotMeasured, Target, resident
 
 OTHERS = 0.15
 """Of a processor: what others used beyond that spoils a trial."""
@@ -32,33 +30,21 @@ PATIENCE = 30.0
 """Seconds that a trial may take beside its own time, until the generator is given up."""
 
 MOST_LINE = 64 * 1024 * 1024
-ROOT = Path(__file__).parent.parent.parent
-GENERATOR = "import sys; sys.path.insert(0, sys.argv[1]); from app.lab.generator import main; sys.exit(main())"
-"""Not with ``-m``: what is found then depends on the folder and the environment."""
 
 
 @asynccontextmanager
-async def _generator(load: Load) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", GENERATOR, str(ROOT)),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        limit=MOST_LINE,
-        process_group=0,
-    )
+async def _generator(load: Load) -> AsyncIterator[Process]:
     try:
-        assert process.stdin
-        process.stdin.write(load.model_dump_json().encode() + b"\n")
-        await process.stdin.drain()
-        yield process
+        async with python_process("app.lab.generator", stdin=PIPE, stdout=PIPE, limit=MOST_LINE) as process:
+            assert process.stdin
+            process.stdin.write(json.dumps(load._asdict()).encode() + b"\n")
+            await process.stdin.drain()
+            yield process
     except (BrokenPipeError, ConnectionResetError):
-        raise NotMeasured(f"the generator has ended with {await process.wait()}") from None
-    finally:
-        await ended(process)
+        raise NotMeasured(f"the generator has ended with {process.returncode}") from None
 
 
-async def _events(process: asyncio.subprocess.Process) -> AsyncIterator[dict[str, Any]]:
+async def _events(process: Process) -> AsyncIterator[dict[str, Any]]:
     assert process.stdout
     while line := await process.stdout.readline():
         event = json.loads(line)
@@ -69,28 +55,21 @@ async def _events(process: asyncio.subprocess.Process) -> AsyncIterator[dict[str
 
 
 def load_of(experiment: Experiment, planned: Planned, target: Target) -> Load:
-    """Raises:
-    NotMeasured: no client can do that to this server.
-    """
-    at = experiment.at(planned.value)
-    try:
-        return Load(
-            host=target.host,
-            port=target.port,
-            **at,
-            seconds=experiment.seconds,
-            warm_up=experiment.warm_up,
-            pipeline=1 if target.hangs_up else experiment.pipeline,
-            churn=experiment.churn or target.hangs_up,
-            slow=experiment.slow,
-            silent=experiment.silent,
-            ending=target.ending,
-            prefix=target.prefix,
-            one_at_a_time=target.one_at_a_time,
-            pid=target.pid,
-        )
-    except ValidationError as reason:
-        raise NotMeasured(reason.errors()[0]["msg"]) from None
+    return Load(
+        host=target.host,
+        port=target.port,
+        **experiment.at(planned.value),
+        seconds=experiment.seconds,
+        warm_up=experiment.warm_up,
+        pipeline=1 if target.hangs_up else experiment.pipeline,
+        churn=experiment.churn or target.hangs_up,
+        slow=experiment.slow,
+        silent=experiment.silent,
+        ending=target.ending,
+        prefix=target.prefix,
+        one_at_a_time=target.one_at_a_time,
+        pid=target.pid,
+    )
 
 
 async def measure(experiment: Experiment, planned: Planned, target: Target, fresh: bool) -> Trial:
@@ -114,7 +93,7 @@ async def measure(experiment: Experiment, planned: Planned, target: Target, fres
                     if which == "counted" and before_clients is not None and target.pid:
                         memory = _grown(target.pid, before_clients) / connections
                 case "done":
-                    done = Done.model_validate({name: value for name, value in event.items() if name != "event"})
+                    done = Done(**{name: value for name, value in event.items() if name != "event"})
                     break
         generator = process.pid
     share: float | None = None

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 CPUCLOCK_SCHED = 2
 """Of a process: clock_getcpuclockid(3) makes such a clock's number of a process's."""
@@ -16,8 +14,7 @@ CPUCLOCK_SCHED = 2
 T = TypeVar("T", int, float)
 
 
-@dataclass(frozen=True)
-class Used:
+class Used(NamedTuple):
     """``seconds`` of a processor, and ``switches`` of its threads, since it began; None where nobody says."""
 
     seconds: float | None
@@ -30,12 +27,9 @@ class Used:
         switches = 0
         try:
             seconds = time.clock_gettime(~pid << 3 | CPUCLOCK_SCHED)
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                with suppress(OSError):
-                    text = (task / "status").read_text()
-                    switches += sum(
-                        map(int, re.findall(r"^(?:non)?voluntary_ctxt_switches:\s+(\d+)", text, re.MULTILINE))
-                    )
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                with suppress(OSError), (thread / "status").open() as status:
+                    switches += sum(int(line.split()[1]) for line in status if "ctxt_switches:" in line)
         except OSError:
             return cls(None, None)
         return cls(seconds, switches)

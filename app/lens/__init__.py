@@ -1,5 +1,5 @@
 """The calls of a server's run, told while somebody looks: sockets and selectors wear a class that tells.
 
-Imports: addresses, connections, errors, kernel, loop, supervising.
-Imported by: glass, program.
+Imports: addresses, connections, errors, kernel, loop, recordings, supervising.
+Imported by: glass, hosting, program.
 """

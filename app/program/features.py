@@ -73,8 +73,8 @@ class Features:
         from app.api import nodes
         from app.glass import calls, comparisons, recordings
         from app.glass import pages as trace_pages
+        from app.glass.comparison_runner import ComparisonRunner
         from app.glass.recorder import Recorder
-        from app.glass.rehearsal import Stage
         from app.glass.shelf import Shelf
         from app.lab.laboratory import Laboratory
         from app.lens.lenses import Lenses
@@ -88,7 +88,7 @@ class Features:
         state.lenses = lenses = Lenses(self._supervisor)
         state.shelf = shelf = Shelf(self._supervisor, self._store)
         state.recorder = Recorder(lenses, shelf)
-        state.stage = Stage(self._supervisor, shelf, settings.loop)
+        state.comparison_runner = ComparisonRunner(shelf, settings.loop)
         laboratory.remember()
         shelf.remember()
         self._closes = [lenses.close, laboratory.close]
