@@ -56,8 +56,8 @@ def test_two_who_cancel_at_once_leave_nothing_running(lab: httpx.Client, lab_app
     assert lab.get(f"/experiments/{begun['id']}").json()["state"] == "cancelled"
 
 
-def test_a_generator_or_an_app_that_is_killed_fails_it(lab: httpx.Client, lab_app: Program) -> None:
-    for which in (b"generator", b"serve"):
+def test_a_generator_or_a_server_host_that_is_killed_fails_it(lab: httpx.Client, lab_app: Program) -> None:
+    for which in (b"generator", b"host_process"):
         begun = lab.post("/experiments", json={**SHORT, "variants": ["asyncio"], "seconds": 20}).json()
 
         def victim(which: bytes = which) -> list[int]:

@@ -26,6 +26,9 @@ AT_ONCE = 3
 LEAD = 0.05
 """Seconds from the last trace's beginning to the script's zero."""
 
+TRAIL = 0.2
+"""Seconds from the last client's end to the traces' end: what servers do when a client leaves belongs to it."""
+
 
 class ComparisonRunner:
     """One comparison at a time; ``loop`` is the kind that runs here."""
@@ -67,6 +70,7 @@ class ComparisonRunner:
             zero = time.monotonic() + LEAD
             played = await asyncio.gather(*(play(script, (one.host, one.port), zero) for one in servers))
             ended = time.monotonic()
+            await asyncio.sleep(TRAIL)
             traces = await asyncio.gather(
                 *(host.end_trace(server.name) for host, server in zip(hosts, servers, strict=True))
             )

@@ -85,8 +85,8 @@ def _line(message: dict[str, Any]) -> bytes:
 
 async def serve(channel: socket.socket) -> None:
     supervisor = Supervisor(discover(), Policy(PORTS, beyond_loopback=False), Store(None))
+    spare_the_loop()  # before the loop's lag is measured
     await supervisor.open()
-    spare_the_loop()
     requests: asyncio.Queue[bytes] = asyncio.Queue()
     loop = asyncio.get_running_loop()
 

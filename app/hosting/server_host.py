@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
@@ -55,7 +54,7 @@ class InProcessHost:
         self._supervisor = supervisor
 
     async def start(self, spec: Mapping[str, Any]) -> HostedServer:
-        name = f"lab-{secrets.token_hex(3)}"
+        name = f"lab-{os.urandom(3).hex()}"
         server = await self._supervisor.create(
             ServerSpec(**{"name": name, **spec, "on": self._supervisor.node or None})
         )

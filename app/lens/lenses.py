@@ -76,6 +76,16 @@ class Look:
             if not self.viewers:
                 self._over()
 
+    def ended(self) -> Reason | None:
+        """Why there will be no more calls; None while there may be."""
+        if self.sight.lens.failed:
+            return "failed"
+        if self._supervisor.closing:
+            return "app ends"
+        if self.server.removed:
+            return "removed"
+        return "stopped" if self.server.run is not self.sight.run else None
+
     def _over(self) -> None:
         self.sight.close()
         self.task.cancel()
@@ -86,7 +96,7 @@ class Look:
             while True:
                 await asyncio.sleep(BEAT)
                 began = time.thread_time()
-                reason = self._ended()
+                reason = self.ended()
                 self.sight.see_new()
                 self.tell(all_of_it=reason is not None)
                 if reason is not None:
@@ -131,15 +141,6 @@ class Look:
             self.leave(viewer)
 
     _latest: Buffers | None = None
-
-    def _ended(self) -> Reason | None:
-        if self.sight.lens.failed:
-            return "failed"
-        if self._supervisor.closing:
-            return "app ends"
-        if self.server.removed:
-            return "removed"
-        return "stopped" if self.server.run is not self.sight.run else None
 
     def _weigh(self) -> None:
         now = time.monotonic()

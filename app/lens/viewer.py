@@ -58,6 +58,8 @@ class Look(Protocol):
 
     def settle(self, viewer: Viewer) -> None: ...
 
+    def ended(self) -> Reason | None: ...
+
     def leave(self, viewer: Viewer) -> None: ...
 
 
@@ -119,7 +121,7 @@ class Viewer:
         """Have enough: the beats end with what there is now."""
         if self.end is None:
             self._look.settle(self)
-            self.finish("left")
+            self.finish(self._look.ended() or "left")
 
     def give(self, beat: Beat) -> None:
         calls, self.held = self.held + beat.calls, []

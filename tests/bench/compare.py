@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from statistics import median
 
@@ -23,9 +25,10 @@ from rich.table import Table
 from app.experiments.experiment import Experiment, Planned
 from app.experiments.result import Trial
 from app.experiments.statistics import DIFFERS, ROUNDS, verdicts
-from app.lab.subject import Apart, apart, spec_of, target
+from app.lab.target import spec_of, target_of
 from app.lab.trial import measure
 from servers import discover
+from tests.conftest import Program
 
 ROOT = Path(__file__).parent.parent.parent
 LOADS = (
@@ -63,16 +66,30 @@ async def checked_out(revision: str) -> AsyncIterator[Path]:
             subprocess.run(["git", "worktree", "remove", "--force", str(tree)], cwd=ROOT, check=True)  # noqa: ASYNC221
 
 
-async def trial(house: Apart, experiment: Experiment, planned: Planned, variant: str) -> Trial:
-    kind = discover()[variant]
-    name, host, port = await house.start(spec_of(kind, {}))
+@contextmanager
+def app_of(tree: Path) -> Iterator[Program]:
+    """The app of a tree: a server host is not what an older revision has."""
+    options = ("--state", ":memory:", "--quiet", "--ends-with", str(os.getpid()))
+    program = Program(*options, command=(sys.executable, tree / "echodeck.py"))
     try:
-        return await measure(experiment, planned, target(kind, host, port, house.pid), fresh=False)
+        yield program
     finally:
-        await house.stop(name)
+        program.end()
 
 
-async def compared(houses: list[Apart], labels: list[str], rounds: int, seconds: float, table: Table) -> int:
+async def trial(http: httpx.AsyncClient, app: Program, experiment: Experiment, planned: Planned, variant: str) -> Trial:
+    kind = discover()[variant]
+    made = (await http.post(f"{app.url}/servers", json=spec_of(kind, {}))).raise_for_status().json()
+    try:
+        target = target_of(kind, made["host"], made["port"], app.process.pid)
+        return await measure(experiment, planned, target, fresh=False)
+    finally:
+        (await http.delete(f"{app.url}/servers/{made['name']}")).raise_for_status()
+
+
+async def compared(
+    http: httpx.AsyncClient, apps: list[Program], labels: list[str], rounds: int, seconds: float, table: Table
+) -> int:
     """How many figures are worse."""
     worse = 0
     for variant, load in LOADS:
@@ -87,7 +104,8 @@ async def compared(houses: list[Apart], labels: list[str], rounds: int, seconds:
         trials = []
         for number in range(rounds):
             for which in (0, 1) if number % 2 == 0 else (1, 0):
-                trials.append(await trial(houses[which], experiment, Planned(which, None, number), variant))
+                planned = Planned(which, None, number)
+                trials.append(await trial(http, apps[which], experiment, planned, variant))
         words = f"{variant}, {' '.join(f'{name} {value}' for name, value in load.items())}"
         for one in verdicts(experiment, trials):
             if one.figure == "p99_us" or one.ratio is None or one.low is None or one.high is None:
@@ -98,26 +116,23 @@ async def compared(houses: list[Apart], labels: list[str], rounds: int, seconds:
     return worse
 
 
-async def calls(urls: list[str], rounds: int, table: Table) -> int:
+async def calls(http: httpx.AsyncClient, apps: list[Program], rounds: int, table: Table) -> int:
     """REST and the page's first paint, by time."""
     worse = 0
-    async with httpx.AsyncClient(trust_env=False) as http:
-        for path in CALLS:
-            ratios = []
-            for number in range(rounds):
-                took = [0.0, 0.0]
-                for which in (0, 1) if number % 2 == 0 else (1, 0):
-                    began = time.perf_counter()
-                    for _ in range(MANY_CALLS):
-                        (await http.get(urls[which] + path)).raise_for_status()
-                    took[which] = time.perf_counter() - began
-                ratios.append(took[0] / took[1])
-            sure = (min(ratios) > 1 or max(ratios) < 1) and abs(median(ratios) - 1) >= DIFFERS
-            says = ("slower" if median(ratios) > 1 else "faster") if sure else "no difference shown"
-            worse += says == "slower"
-            table.add_row(
-                f"GET {path}", "seconds", f"{median(ratios):.2f}", f"{min(ratios):.2f}-{max(ratios):.2f}", says
-            )
+    for path in CALLS:
+        ratios = []
+        for number in range(rounds):
+            took = [0.0, 0.0]
+            for which in (0, 1) if number % 2 == 0 else (1, 0):
+                began = time.perf_counter()
+                for _ in range(MANY_CALLS):
+                    (await http.get(apps[which].url + path)).raise_for_status()
+                took[which] = time.perf_counter() - began
+            ratios.append(took[0] / took[1])
+        sure = (min(ratios) > 1 or max(ratios) < 1) and abs(median(ratios) - 1) >= DIFFERS
+        says = ("slower" if median(ratios) > 1 else "faster") if sure else "no difference shown"
+        worse += says == "slower"
+        table.add_row(f"GET {path}", "seconds", f"{median(ratios):.2f}", f"{min(ratios):.2f}-{max(ratios):.2f}", says)
     return worse
 
 
@@ -131,12 +146,10 @@ async def main() -> int:
     table = Table("what", "figure", "ratio", "of rounds", f"here is, against {given.revision}", box=None)
     async with AsyncExitStack() as stack:
         tree = await stack.enter_async_context(checked_out(given.revision))
-        houses = [
-            await stack.enter_async_context(apart("asyncio", ROOT / "echodeck.py")),
-            await stack.enter_async_context(apart("asyncio", tree / "echodeck.py")),
-        ]
-        worse = await compared(houses, labels, given.rounds, given.seconds, table)
-        worse += await calls([house.url for house in houses], given.rounds, table)
+        apps = [stack.enter_context(app_of(ROOT)), stack.enter_context(app_of(tree))]
+        http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, timeout=10))
+        worse = await compared(http, apps, labels, given.rounds, given.seconds, table)
+        worse += await calls(http, apps, given.rounds, table)
     Console().print(table)
     Console().print(f"{worse} slower" if worse else "nothing is slower beyond noise")
     return 1 if worse else 0
