@@ -23,7 +23,7 @@ from app.lab import machine
 from app.lab.target import NotMeasured, foreign, spec_of, target_of
 from app.lab.trial import measure
 from app.supervising.supervisor import Supervisor
-from echodeck import is_near
+from app.web.security import is_loopback
 
 log = logging.getLogger("echodeck.lab")
 
@@ -148,7 +148,7 @@ class Laboratory:
             errors = [{"field": reason.field, "message": str(reason)}]
             raise Invalid(f"{reason.field}: {reason}", field=reason.field, errors=errors) from None
         where = experiment.compare_with
-        if where is not None and not self._targets and not is_near(f"http://{where}"):
+        if where is not None and not self._targets and not is_loopback(foreign(where).host):
             raise TargetNotAllowed(
                 f"{where} is not on loopback: load is sent to other machines only by an app that was started with "
                 "--lab-targets.",

@@ -25,9 +25,9 @@ from app.settings import Settings
 from app.supervising.supervisor import Supervisor
 from app.terminals.frames import MOST
 
-from collections.abc import Callable
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+if TYPE_CHECKING:
+    from app.fleet.fleet import Fleet
+
 log = logging.getLogger("echodeck")
 
 BACKLOG = 2048
