@@ -123,8 +123,10 @@ def test_a_neighbour_that_burns_is_noticed_and_named(lab: httpx.Client) -> None:
     (trial,) = result["trials"]
     assert trial["spoiled"]
     assert trial["attempts"] == 3
-    assert {one["pid"] for one in result["noise"]["neighbours"]} >= {burning[0].pid}
-    assert "python" in result["noise"]["notes"][0]
+    neighbours = result["noise"]["neighbours"]
+    named = [one["pid"] for one in neighbours]
+    assert burning[0].pid in named or len(named) == 5, "it is named, unless five others burn more"
+    assert neighbours[0]["name"] in result["noise"]["notes"][0]
 
 
 # Bad input
