@@ -62,7 +62,7 @@ class HostProcess:
             case {"do": "end trace", "name": name}:
                 return await self._end_trace(name)
             case _:
-                raise ValueError(f"there is no request {request}")
+                raise LookupError(f"there is no request {request}")
         return None, b""
 
     def _begin_trace(self, name: str) -> None:
