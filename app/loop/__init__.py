@@ -4,6 +4,5 @@ is.
 Nothing here knows what a server is; a run of one is seen as an ``Owner``.
 
 Imports: no other room.
-Imported by: api, connections, declaring, demo, history, hosting, lens, pages, program, shapes, supervising, watching,
-web.
+Imported by: api, connections, declaring, demo, history, hosting, lens, pages, program, shapes, supervising, watching.
 """
