@@ -75,9 +75,8 @@ def test_a_terminal_of_a_hidden_tab_comes_back_after_a_long_absence_of_the_app(
 
 
 OLDER = """
-from app import pages
 from app.pages import page, style
-pages.build = page.build = style.build = page.environment.globals["build"] = lambda: "older"
+page.build = style.build = page.environment.globals["build"] = lambda: "older"
 from app.cli import main
 main()
 """

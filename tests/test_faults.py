@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ async def test_a_feed_that_fails_looks_again(
 
     monkeypatch.setattr(Watch, "look", first_fails)
     server = await begin("asyncio")
-    feed = Feed(watched)
+    feed = Feed(watched, partial(Watch, watched))
     follower = feed.follow()
     heard = ""
     async with asyncio.timeout(PATIENCE):

@@ -10,8 +10,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app import pages
-from app.pages.page import ROOT
+from app.pages.page import ROOT, templates
 from app.settings import Settings
 from app.supervising.lifecycle import State
 from app.supervising.supervisor import Supervisor
@@ -144,11 +143,11 @@ def test_sizes_are_told_for_people(count: int, words: str) -> None:
 
 
 def test_every_template_is_used() -> None:
-    templates = list((ROOT / "templates").glob("*.html"))
-    written = {path.name for path in templates}
-    code = "\n".join(path.read_text() for path in [*(ROOT / "app").rglob("*.py"), *templates])
+    files = list((ROOT / "templates").glob("*.html"))
+    written = {path.name for path in files}
+    code = "\n".join(path.read_text() for path in [*(ROOT / "app").rglob("*.py"), *files])
     assert {name for name in written if f'"{name}"' not in code} == set()
-    assert written == set(pages.templates())
+    assert written == set(templates())
 
 
 PAGES = ("/", "/ui/exceptions", "/ui/loop", "/docs", "/ui/servers/mine")

@@ -12,7 +12,6 @@ from fastapi import APIRouter, Depends, FastAPI, Request, WebSocket
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.responses import Response
 from fastapi.routing import APIRoute, APIWebSocketRoute
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.routing import Match
@@ -27,7 +26,6 @@ from app.errors import (
     TokenRequired,
     TooManyGuesses,
     Unknown,
-    refusals,
 )
 from app.shapes.openapi import Responses
 from app.shapes.problems import Problem
@@ -35,13 +33,6 @@ from app.web.place import own_path
 from app.web.problems import MEDIA_TYPE, explain, response
 
 log = logging.getLogger("echodeck.api")
-
-
-class ProblemKind(BaseModel):
-    name: str
-    status: int
-    title: str
-    explanation: str
 
 
 def responses(*kinds: type[Refusal]) -> Responses:
@@ -76,24 +67,10 @@ def rest_router(*, prefix: str = "", tags: list[str | Enum] | None = None) -> AP
     return APIRouter(prefix=prefix, tags=tags, dependencies=[Depends(known_parameters)])
 
 
-router = rest_router(tags=["problems"])
-
-
-@router.get("/problems/{name}", responses=responses(Unknown, Invalid))
-async def problem_kind(name: str) -> ProblemKind:
-    """What a refusal's `type` means."""
-    kind = refusals().get(name)
-    if kind is None:
-        raise Unknown(f"There is no problem {name!r}.", what="problem", known=sorted(refusals()))
-    return ProblemKind(
-        name=kind.name, status=kind.status, title=kind.title, explanation=" ".join((kind.__doc__ or "").split())
-    )
-
-
 async def nowhere(websocket: WebSocket) -> None:
     """For WebSockets to any address without one."""
-    path = own_path(websocket.scope)
-    await websocket.send_denial_response(response(Unknown(f"There is no WebSocket at {path}.", what="path")))
+    path = own_path(websocket.scope)[1:]
+    await websocket.send_denial_response(response(Unknown(f"There is no WebSocket at /{path}.", what="path")))
 
 
 def install(app: FastAPI, as_page: Callable[[Request, Refusal], Awaitable[Response]]) -> None:

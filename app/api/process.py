@@ -1,19 +1,22 @@
-"""The app as a process: ``/healthz`` and ``/readyz``, which need no token, ``/metrics``, and ``/limits``."""
+"""The app as a process: ``/healthz`` and ``/readyz``, which need no token, and ``/limits``."""
 
 from __future__ import annotations
 
 from fastapi import Request
-from fastapi.responses import PlainTextResponse, Response
+from pydantic import BaseModel
 
 from app.api.problems import responses, rest_router
 from app.errors import BodyTooLarge, ForeignOrigin, Invalid, ReadOnly, ShuttingDown
-from app.shapes.process import AppLimits, AppLimitsPatch, Health
+from app.shapes.process import AppLimits, AppLimitsPatch
 from app.terminals.terminals import Terminals
-from app.web.metrics import Metrics
 from app.web.parameters import supervisor
 from app.web.streams import Streams
 
 router = rest_router()
+
+
+class Health(BaseModel):
+    status: str
 
 
 @router.get("/healthz", tags=["health"], responses=responses())
@@ -28,14 +31,6 @@ async def ready(request: Request) -> Health:
     if supervisor(request).closing:
         raise ShuttingDown("The app is shutting down.")
     return Health(status="ready")
-
-
-@router.get("/metrics", tags=["metrics"], response_class=PlainTextResponse, responses=responses())
-async def scrape(request: Request) -> Response:
-    """Servers, connections, exceptions and the loop, in Prometheus' text format or OpenMetrics."""
-    metrics: Metrics = request.app.state.metrics
-    text, media_type = await metrics.text(request.headers.get("accept", ""))
-    return Response(text, media_type=media_type)
 
 
 @router.get("/limits", tags=["limits"], responses=responses())

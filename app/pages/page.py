@@ -30,7 +30,7 @@ from app.web.parameters import supervisor
 from app.web.place import own_path, root
 from app.web.security import Role, Rules
 from app.web.template_cache import TemplateCache
-from app.web.words import LANGUAGES, Words, wanted, words
+from app.web.words import LANGUAGES, Words, wanted
 
 PACKAGE = Path(__file__).parent.parent
 ROOT = PACKAGE if (PACKAGE / "templates").is_dir() else PACKAGE.parent
@@ -116,12 +116,6 @@ environment.globals.update(build=build, static=static)
 def templates() -> list[str]:
     """The names of all templates."""
     return environment.list_templates(extensions=["html"])
-
-
-def read_catalogues() -> None:
-    """Read them now: the first reader of a language would wait for it. Safe on any thread."""
-    for language in LANGUAGES:
-        words(language)
 
 
 @dataclass(frozen=True)

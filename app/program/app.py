@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,50 +17,77 @@ from fastapi.staticfiles import StaticFiles
 from starlette.responses import Response
 from starlette.types import Scope
 
-from app import __version__, pages
-from app.api import connections, events, exceptions, loop, problems, process, servers, terminal, variants
+from app import __version__
+from app.api import (
+    connections,
+    events,
+    exceptions,
+    loop,
+    problem_kinds,
+    problems,
+    process,
+    servers,
+    terminal,
+    variants,
+)
 from app.declaring.upkeep import Upkeep
 from app.errors import Refusal, TooManyGuesses
 from app.history.blame import in_words
 from app.history.schema import Bounds
 from app.history.store import Store
-from app.program.features import FeatureRoutes, Features
+from app.program.parts import LAB, METRICS, PAGES, TRACE, Parts
 from app.settings import Settings
 from app.supervising.listening import Policy
 from app.supervising.supervisor import Supervisor
 from app.terminals.terminals import Terminals
-from app.watching.feed import Feed
+from app.watching.feed import Feed, Looks
 from app.watching.recorder import Recorder
-from app.watching.watch import Watch
+from app.watching.view import View
 from app.web.gate import Gate
-from app.web.metrics import Metrics
 from app.web.place import Place
 from app.web.security import Rules
 from app.web.streams import Streams
 from servers import survey
 
 if TYPE_CHECKING:
+    from app.experiments.run import Run
     from app.fleet.fleet import Fleet
 
 log = logging.getLogger("echodeck")
 
-_ROUTERS = (
-    terminal.router,  # first: hundreds may open at once, and routes are tried in order
-    process.router,
-    servers.router,
-    variants.router,
-    connections.router,
-    exceptions.router,
-    events.router,
-    loop.router,
-    problems.router,
-    *pages.routers,
+_ROUTED = (
+    terminal,  # first: hundreds may open at once, and routes are tried in order
+    process,
+    servers,
+    variants,
+    connections,
+    exceptions,
+    events,
+    loop,
+    problem_kinds,
 )
+
+Close = Callable[[], Awaitable[None]]
+
+
+def _build() -> str:
+    """What browsers get is named by it; asked for with the first page."""
+    from app.pages.page import build
+
+    return build()
+
+
+async def _problem_page(request: Request, refusal: Refusal) -> Response:
+    from app.pages.page import problem_page
+
+    return await problem_page(request, refusal)
 
 
 def _login(scope: Scope, refusal: Refusal) -> Response:
+    from app.pages.reader import login_page
+
     problem = refusal if isinstance(refusal, TooManyGuesses) else None
-    return pages.login_page(Request(scope), refusal.status, problem=problem)
+    return login_page(Request(scope), refusal.status, problem=problem)
 
 
 def _own_names(settings: Settings) -> frozenset[str]:
@@ -87,19 +114,22 @@ def _fleet(settings: Settings, supervisor: Supervisor) -> Fleet:
     return Fleet(made, supervisor, token, __version__)
 
 
-def create_app(settings: Settings | None = None, dropped_lines: Callable[[], int] = lambda: 0) -> FastAPI:
+def create_app(
+    settings: Settings | None = None, dropped_lines: Callable[[], int] = lambda: 0, *, for_people: bool = True
+) -> FastAPI:
     """One app with a supervisor of its own, which lives as long as the app's lifespan (``app.state.supervisor``).
 
-    ``dropped_lines`` is for the metrics.
+    ``dropped_lines`` is for the metrics. The app is ready when its pages are, if it is ``for_people``; a program's
+    first call does not wait for them.
     """
     settings = settings or Settings()
-    variants, broken = survey()
+    found, broken = survey()
     for file, error in broken.items():
         log.error("servers/%s cannot be used", file, exc_info=error)
     bounds = Bounds(settings.journal_entries, settings.journal_exceptions, settings.journal_days)
     store = Store(settings.state_path, bounds)
     supervisor = Supervisor(
-        variants,
+        found,
         Policy(settings.ports, settings.beyond_loopback),
         store,
         stop_grace=settings.stop_grace,
@@ -112,6 +142,8 @@ def create_app(settings: Settings | None = None, dropped_lines: Callable[[], int
     recorder = Recorder(supervisor)
     fleet = _fleet(settings, supervisor) if settings.fleet else None
 
+    closes: list[Close] = []
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await supervisor.open()
@@ -119,11 +151,14 @@ def create_app(settings: Settings | None = None, dropped_lines: Callable[[], int
         try:
             await supervisor.resume()
             await upkeep.begin()
-            loading = asyncio.create_task(features.load_in_slices(), name="features")
+            if for_people:
+                parts.load(PAGES)
+            loading = asyncio.create_task(parts.load_in_slices(), name="parts")
             yield
             loading.cancel()
         finally:
-            await features.close()
+            for close in closes:
+                await close()
             await upkeep.close()
             if fleet is not None:
                 await fleet.leave()
@@ -138,41 +173,81 @@ def create_app(settings: Settings | None = None, dropped_lines: Callable[[], int
         docs_url=None,  # replaced by our own page, which loads nothing from other hosts
         redoc_url=None,
     )
-    features = Features(app, supervisor, store, settings)
     supervisor.roster.most = settings.connections
     app.state.supervisor = supervisor
     app.state.upkeep = upkeep
     app.state.fleet = fleet
-    if fleet is None:
-        app.state.feed = Feed(supervisor, partial(Watch, supervisor, lab=features.runs))
-    else:
-        from app.across.feed import MergedWatch
+    app.state.streams = streams = Streams(settings.streams, _build)
+    app.state.terminals = terminals = Terminals(supervisor, settings.terminals)
+    app.state.rules = rules = Rules(settings, _own_names(settings))
+    problems.install(app, _problem_page)
+    for module in _ROUTED:  # not included: FastAPI would make each route a second time, at the first request
+        app.router.routes.extend(module.router.routes)
+
+    def prepare_metrics() -> None:
+        from app.web.metrics import Metrics
+
+        app.state.metrics = Metrics(supervisor, streams, terminals, rules.guesses, dropped_lines, fleet)
+
+    def prepare_lab() -> None:
+        from app.lab.laboratory import Laboratory
+
+        app.state.laboratory = laboratory = Laboratory(
+            supervisor, store, targets=settings.lab_targets, loop=settings.loop, version=__version__
+        )
+        laboratory.remember()
+        closes.append(laboratory.close)
+
+    def prepare_trace() -> None:
+        from app.glass.comparison_runner import ComparisonRunner
+        from app.glass.recorder import Recorder
+        from app.glass.shelf import Shelf
+        from app.lens.lenses import Lenses
+
+        app.state.lenses = lenses = Lenses(supervisor)
+        app.state.shelf = shelf = Shelf(supervisor, store)
+        app.state.recorder = Recorder(lenses, shelf)
+        app.state.comparison_runner = ComparisonRunner(shelf, settings.loop)
+        shelf.remember()
+        closes.insert(0, lenses.close)
+
+    parts = Parts(
+        app,
+        {METRICS: prepare_metrics, PAGES: lambda: _mount_static(app), LAB: prepare_lab, TRACE: prepare_trace},
+    )
+    app.add_api_websocket_route("/{path:path}", problems.nowhere)
+
+    def experiments() -> list[Run]:
+        parts.load(LAB)
+        runs: list[Run] = app.state.laboratory.runs()
+        return runs
+
+    def watch(view: View) -> Looks:
+        from app.watching.watch import Watch
+
+        if fleet is None:
+            return Watch(supervisor, view, lab=experiments)
         from app.across.nodes import own_shape
 
-        own = partial(
-            Watch, supervisor, lab=features.runs, of_node=lambda: own_shape(fleet, supervisor).model_dump_json()
-        )
-        app.state.feed = Feed(supervisor, own)
-        app.state.feed_of_all = Feed(supervisor, partial(MergedWatch, fleet, app.state.feed))
-    app.state.streams = Streams(settings.streams, pages.build())
-    app.state.terminals = Terminals(supervisor, settings.terminals)
-    app.state.rules = rules = Rules(settings, _own_names(settings))
-    app.state.metrics = Metrics(supervisor, app.state.streams, app.state.terminals, rules.guesses, dropped_lines, fleet)
-    problems.install(app, pages.problem_page)
-    for router in _ROUTERS:  # not included: that makes each route a second time, at the first request
-        app.router.routes.extend(router.routes)
-    app.add_api_websocket_route("/static/{path:path}", problems.nowhere)
-    files = GZipMiddleware(StaticFiles(directory=pages.ROOT / "static"), compresslevel=6)
-    app.mount(f"/static/{pages.build()}", files)
-    app.mount("/static", files, name="static")
-    app.router.routes.append(FeatureRoutes(features))
-    place = Place(settings.root_path, settings.proxies)
+        return Watch(supervisor, view, lab=experiments, of_node=lambda: own_shape(fleet, supervisor).model_dump_json())
+
+    app.state.feed = feed = Feed(supervisor, watch)
     if fleet is not None:
+        from app.across.feed import MergedWatch
         from app.across.lists import Lists
         from app.across.passing import Passing
 
+        app.state.feed_of_all = Feed(supervisor, partial(MergedWatch, fleet, feed))
         app.state.lists = Lists(fleet)
         app.add_middleware(Passing, fleet=fleet, lists=app.state.lists)
-    app.add_middleware(Gate, rules=rules, place=place, login=_login, build=pages.build())
-    problems.describe(app, features.load)
+    app.add_middleware(Gate, rules=rules, place=Place(settings.root_path, settings.proxies), login=_login, build=_build)
+    problems.describe(app, parts.load)
     return app
+
+
+def _mount_static(app: FastAPI) -> None:
+    from app.pages.page import ROOT, build
+
+    files = GZipMiddleware(StaticFiles(directory=ROOT / "static"), compresslevel=6)
+    app.mount(f"/static/{build()}", files)
+    app.mount("/static", files, name="static")

@@ -37,7 +37,7 @@ def _launch(settings: Settings, as_json: bool, outlets: Outlets) -> None:
             "--trust-network if everybody who can reach this machine may start and stop servers on it.",
             INVALID,
         )
-    app = create_app(settings, lambda: outlets.dropped)
+    app = create_app(settings, lambda: outlets.dropped, for_people=not as_json)
     try:
         app.state.upkeep.read()
     except Undeclarable as reason:

@@ -1,14 +1,10 @@
-"""The app itself: that it is well, and its limits."""
+"""The limits of the app itself."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
-
-
-class Health(BaseModel):
-    status: str
 
 
 class AppLimits(BaseModel):

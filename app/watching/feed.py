@@ -13,13 +13,11 @@ import re
 import secrets
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol
 
 from app.supervising.supervisor import Supervisor
 from app.watching.event import Event
 from app.watching.view import Change, View
-from app.watching.watch import Watch
 
 log = logging.getLogger("echodeck.feed")
 
@@ -75,14 +73,15 @@ class Looks(Protocol):
 
 
 class Feed:
-    """``watch`` makes what looks; by default at this app's servers alone."""
+    """``watch`` makes what looks, when the first follower comes."""
 
-    def __init__(self, supervisor: Supervisor, watch: Callable[[View], Looks] | None = None) -> None:
+    def __init__(self, supervisor: Supervisor, watch: Callable[[View], Looks]) -> None:
         self.followers = 0
         self._supervisor = supervisor
-        self._make_watch = watch or partial(Watch, supervisor)
+        self._make_watch = watch
         self._keeping: asyncio.Task[None] | None = None
         self._forgetting: asyncio.TimerHandle | None = None
+        self._watch: Looks | None = None
         self._begin_anew()
 
     async def follow(
@@ -119,12 +118,13 @@ class Feed:
             self._forgetting = None
         if self._keeping is None:
             self._first_look = asyncio.Event()
-            self._watch.begin()
-            self._keeping = asyncio.create_task(self._keep(), name="feed")
+            self._watch = watch = self._watch or self._make_watch(self._view)
+            watch.begin()
+            self._keeping = asyncio.create_task(self._keep(watch), name="feed")
 
     def _leave(self) -> None:
         self.followers -= 1
-        if self.followers == 0 and self._keeping is not None:
+        if self.followers == 0 and self._keeping is not None and self._watch is not None:
             self._keeping.cancel()
             self._keeping = None
             self._watch.end()
@@ -135,17 +135,17 @@ class Feed:
         self._view = View()
         self._built: dict[tuple[int | None, Wanted], list[Event]] = {}
         self._built_at = -1
-        self._watch = self._make_watch(self._view)
+        self._watch = None
         self._turned = asyncio.Event()
         self._first_look = asyncio.Event()
         self._ended = False
 
-    async def _keep(self) -> None:
+    async def _keep(self, watch: Looks) -> None:
         told = self._view.latest
         while not self._ended:
             stopped = self._supervisor.stopped
             try:
-                await self._watch.look()
+                await watch.look()
             except Exception:  # the next look may do better
                 log.exception("the feed could not look at everything")
             self._ended = stopped

@@ -36,13 +36,18 @@ class Gate:
     the addresses of what may be kept."""
 
     def __init__(
-        self, app: ASGIApp, rules: Rules, place: Place, login: Callable[[Scope, Refusal], Response], build: str = ""
+        self,
+        app: ASGIApp,
+        rules: Rules,
+        place: Place,
+        login: Callable[[Scope, Refusal], Response],
+        build: Callable[[], str],
     ) -> None:
         self._app = app
         self._rules = rules
         self._place = place
         self._login = login
-        self._kept_below = f"/static/{build}/" if build else None
+        self._build = build
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -100,7 +105,7 @@ class Gate:
     def _keeping(self, path: str, status: int) -> str:
         if not path.startswith("/static/"):
             return "no-store"
-        is_kept = self._kept_below is not None and path.startswith(self._kept_below) and status in (200, 206, 304)
+        is_kept = path.startswith(f"/static/{self._build()}/") and status in (200, 206, 304)
         return KEPT if is_kept else "no-cache"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any
 
@@ -46,12 +46,16 @@ class Streams:
     """Counts the open streams, at most ``most``; those ``dropped`` because their reader was too slow; and those that
     were ``refused`` because there were too many. ``build`` is told to pages, so that an older one knows that it is."""
 
-    def __init__(self, most: int, build: str = "") -> None:
+    def __init__(self, most: int, build: Callable[[], str]) -> None:
         self.open = 0
         self.dropped = 0
         self.refused = 0
         self.most = most
-        self.build = build
+        self._build = build
+
+    @property
+    def build(self) -> str:
+        return self._build()
 
     @contextmanager
     def opened(self) -> Iterator[None]:

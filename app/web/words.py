@@ -76,6 +76,12 @@ def words(language: str) -> Words:
     return Words(language, messages, sentences)
 
 
+def read_catalogues() -> None:
+    """Read them now: the first reader of a language would wait for it. Safe on any thread."""
+    for language in LANGUAGES:
+        words(language)
+
+
 def wanted(chosen: str | None, accept_language: str) -> Words:
     """The chosen language, otherwise the browser's (Accept-Language: RFC 9110, 12.5.4), otherwise English."""
     if chosen in LANGUAGES or chosen == MARKED:
