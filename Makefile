@@ -93,7 +93,7 @@ $(VENV)/installed: requirements.txt requirements-build.txt $(SOURCES) | $(BIN)/p
 	$(PIP) install --require-hashes --requirement requirements.txt --requirement requirements-build.txt
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	$(BIN)/python -m compileall -q app servers echodeck.py pytest_echodeck.py
-	$(BIN)/python -c 'from app.pages.page import environment, templates; [environment.get_template(name) for name in templates()]'
+	$(BIN)/python -m app.program.warm
 	@touch $@
 
 $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed

@@ -16,6 +16,7 @@ from jinja2 import DictLoader, Environment
 
 from app.history.schema import Bounds, Packed, put_recording
 from app.history.store import Store
+from app.program.parts import PARTS
 from app.web.template_cache import TemplateCache
 from tests.helpers import until
 
@@ -29,6 +30,7 @@ LATER = {
     "app.experiments": "the lab's, a moment later",
     "app.fleet.fleet": "only with --fleet",
     "app.glass": "tracing, a moment later",
+    "app.hosting": "starts processes for the lab and comparisons",
     "app.lab": "the lab, a moment later",
     "app.lens": "tracing, a moment later",
     "app.measuring": "the lab, a moment later",
@@ -91,6 +93,12 @@ def test_each_module_that_must_come_later_exists(app: FastAPI) -> None:
 async def test_a_request_for_a_feature_loads_it_at_once(api: httpx.AsyncClient) -> None:
     assert (await api.get("/scripts")).status_code == 200
     assert (await api.get("/lab/built-in")).status_code == 200
+
+
+def test_each_module_that_a_part_names_exists() -> None:
+    for part in PARTS:
+        for name in (*part.before, *part.routers):
+            importlib.import_module(name)
 
 
 async def test_features_are_loaded_after_readiness_without_a_request(app: FastAPI) -> None:

@@ -2,5 +2,5 @@
 and the tracer, and nothing of the web: it starts in a fraction of the app's time, and ends with whoever started it.
 
 Imports: history, kernel, lens, loop, recordings, supervising.
-Imported by: glass, lab.
+Imported by: glass, lab, program.
 """

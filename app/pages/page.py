@@ -83,7 +83,7 @@ environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
     extensions=["jinja2.ext.i18n"],
-    bytecode_cache=TemplateCache(ROOT / "templates" / "__pycache__", f"of {Path(__file__).stat().st_mtime_ns}"),
+    bytecode_cache=TemplateCache(ROOT / "templates" / "__pycache__", Path(__file__).read_text(encoding="utf-8")),
 )
 environment.install_gettext_callables(_gettext, _ngettext, newstyle=True)  # type: ignore[attr-defined]  # the extension's
 environment.filters.update(figures.FILTERS)

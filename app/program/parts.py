@@ -47,12 +47,12 @@ METRICS = Part(r"/metrics", ("app.api.metrics",), ("prometheus_client",))
 LAB = Part(
     r"/(ui/)?lab.*",
     ("app.measuring.experiments", "app.measuring.results", "app.measuring.pages"),
-    ("httpx", "app.experiments.experiment", "app.experiments.result", "app.experiments.run", "app.lab.laboratory"),
+    ("app.experiments.experiment", "app.experiments.result", "app.experiments.run", "app.lab.laboratory"),
 )
 TRACE = Part(
     r"/(servers|(ui/)?recordings|(ui/)?comparisons|ui/glass|scripts).*",
     ("app.glass.calls", "app.glass.recordings", "app.glass.comparisons", "app.glass.pages"),
-    ("app.shapes.calls", "app.lens.lenses", "app.recordings.scripts", "app.lab.subject"),
+    ("app.shapes.calls", "app.lens.lenses", "app.recordings.scripts", "app.hosting.server_host"),
 )
 FLEET = Part(r"/(nodes|fleet/).*", ("app.api.nodes",))
 PARTS = (PAGES, METRICS, LAB, TRACE, FLEET)

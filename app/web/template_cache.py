@@ -17,7 +17,8 @@ from jinja2.bccache import Bucket, BytecodeCache
 
 
 class TemplateCache(BytecodeCache):
-    """``folder`` has a file for each template. ``options`` is whatever compiles the templates in another way."""
+    """``folder`` has a file for each template. ``options`` is any text that changes when templates are to be compiled
+    in another way, such as the code that makes their environment."""
 
     def __init__(self, folder: Path, options: str) -> None:
         self._folder = folder
