@@ -136,7 +136,11 @@ def open_context(browser: Browser, deck: Deck, complaints: list[str], **options:
     context.on("request", sent)
     context.on(
         "console",
-        lambda message: complaints.append(message.text) if message.type in {"error", "warning"} else None,
+        lambda message: (
+            complaints.append(f"{message.text} {message.location['url']}")
+            if message.type in {"error", "warning"}
+            else None
+        ),
     )
     context.on("weberror", lambda error: complaints.append(str(error.error)))
     return context

@@ -139,6 +139,25 @@ class Fleet:
             one["state"] == "running" and one["node"] not in (None, *but) for one in servers.values()
         )
 
+    def restore(self) -> None:
+        """All nodes run and are ready, and have no server and no exception."""
+        for node in self.nodes.values():
+            if node.process is None:
+                node.start()
+            node.signal(signal.SIGCONT)
+        for cuts in self.cuts.values():
+            for one in cuts:
+                one.heal()
+        for node in self.nodes.values():
+            until(node.ready, f"{node.name} is ready", SLOW)
+            until(
+                lambda node=node: self[1].nodes()[node.name]["state"] in ("ready", "draining"), f"{node.name} is known"
+            )
+            self[1].http.post(f"/nodes/{node.name}/resume").raise_for_status()
+        for name in self[1].servers():
+            self[1].http.delete(f"/servers/{name}").raise_for_status()
+        self[1].http.delete("/exceptions").raise_for_status()
+
     def close(self) -> None:
         for node in self.nodes.values():
             if node.process is not None:
@@ -168,10 +187,9 @@ def three_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 @pytest.fixture
 def three(three_nodes: Fleet) -> Iterator[Fleet]:
-    """One fleet for all tests of a file, with no server at first."""
+    """One fleet for all tests of a file, whose nodes are ready and have no server at first."""
     yield three_nodes
-    for name in three_nodes[1].servers():
-        three_nodes[1].http.delete(f"/servers/{name}").raise_for_status()
+    three_nodes.restore()
 
 
 def refusal(answer: httpx.Response) -> tuple[int, str]:

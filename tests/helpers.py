@@ -68,7 +68,7 @@ class Client:
     async def rest(self) -> bytes:
         """Everything until the server closes; a reset counts as closing."""
         received = b""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(3 * PATIENCE):
             with suppress(ConnectionError):
                 while data := await self.reader.read(65536):
                     received += data

@@ -73,6 +73,7 @@ class Soak:
     chance: random.Random = field(default_factory=lambda: random.Random(1))
     made: int = 0
     counted: int = 0
+    over: bool = False
     figures: list[Figures] = field(default_factory=list)
 
     async def visit_counted(self, port: int) -> None:
@@ -122,7 +123,7 @@ class Soak:
                     await terminal.recv()
 
     async def count(self, port: int) -> None:
-        while True:
+        while not self.over:  # a client whose task is cancelled may have been accepted already
             await self.visit_counted(port)
             await asyncio.sleep(0.01)
 
@@ -143,15 +144,17 @@ class Soak:
                     *(self.follow(api) for _ in range(4)),
                     self.tap(api),
                     *(self.type() for _ in range(3)),
-                    self.count(counted["port"]),
                 ]
-                tasks = [asyncio.create_task(work) for work in works]
+                counting = asyncio.create_task(self.count(counted["port"]))
+                tasks = [counting, *(asyncio.create_task(work) for work in works)]
                 deadline = time.monotonic() + seconds
                 while time.monotonic() < deadline:
                     done, _ = await asyncio.wait(tasks, timeout=LOOK_EVERY, return_when=asyncio.FIRST_COMPLETED)
                     for task in done:
                         task.result()
                     self.figures.append(await asyncio.to_thread(Figures.of, pid, url))
+                self.over = True
+                await counting
                 for task in tasks:
                     task.cancel()
                 await asyncio.wait(tasks)

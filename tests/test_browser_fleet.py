@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser_terminals import opened, screen, send, status
 from tests.browsing import live, open_context
 from tests.engines import until
-from tests.fleets import Fleet, fleet
+from tests.fleets import Fleet
 from tests.test_painting import alike
-
-
-@pytest.fixture
-def three(tmp_path: Path) -> Iterator[Fleet]:
-    with fleet(tmp_path, 3, 1, "--rebalance", "off") as made:
-        yield made
 
 
 def seen(browser: Browser, made: Fleet, complaints: list[str], **options: Any) -> Page:
@@ -71,12 +62,12 @@ def test_a_node_is_drained_by_its_button(three: Fleet, browser: Browser, complai
 def test_what_the_script_paints_is_what_the_template_painted(
     three: Fleet, browser: Browser, complaints: list[str]
 ) -> None:
-    three[1].make("one", on="n1")
-    three[1].make("two", on="n2")
+    three[1].make("first", on="n1")
+    three[1].make("second", on="n2")
     page = live(seen(browser, three, complaints))
     expect(page.locator("#nodes .node")).to_have_count(3)
-    alike(page, "nodes", "server-one", "server-two")
-    live(page, "/ui/servers/two")
+    alike(page, "nodes", "server-first", "server-second")
+    live(page, "/ui/servers/second")
     expect(page.locator(".node-name")).to_have_text("@ n2")
     alike(page, "now-state", "tally")
     assert complaints == []

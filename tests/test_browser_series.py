@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-import time
 
 from playwright.sync_api import Page, expect
 
@@ -13,19 +12,22 @@ from tests.browsing import Deck, eventually, light, live
 SENT = 200_000
 
 
-def send(server: dict[str, object]) -> None:
-    """Of which the page is to tell, some seconds later."""
+def send(deck: Deck, server: dict[str, object]) -> None:
+    """Of which the page is to tell, once the app has its rate."""
     with socket.create_connection(("127.0.0.1", int(str(server["port"]))), timeout=10) as client:
         client.sendall(b"x" * SENT)
         left = SENT
         while left:
             left -= len(client.recv(65536))
+    eventually(
+        lambda: sum(filter(None, deck.rest.get(f"/servers/{server['name']}/series").json()["bytes_in"])) == SENT,
+        lambda: "it is not in the series",
+    )
 
 
 @light
 def test_a_servers_chart_is_full_when_its_page_opens(page: Page, deck: Deck) -> None:
-    send(deck.start("asyncio", name="mine"))
-    time.sleep(2.5)
+    send(deck, deck.start("asyncio", name="mine"))
     live(page, "/ui/servers/mine")
     caption = page.locator("#traffic-chart figcaption")
     expect(caption).to_contain_text("at most 200 kB/s")
@@ -34,8 +36,7 @@ def test_a_servers_chart_is_full_when_its_page_opens(page: Page, deck: Deck) -> 
 
 @light
 def test_a_sparkline_is_full_when_the_dashboard_opens(page: Page, deck: Deck) -> None:
-    send(deck.start("asyncio", name="mine"))
-    time.sleep(2.5)
+    send(deck, deck.start("asyncio", name="mine"))
     live(page)
     line = page.locator("#server-mine .spark path")
     eventually(lambda: (line.get_attribute("d") or "").count("L") >= 2, lambda: f"{line.get_attribute('d')}")
@@ -45,8 +46,7 @@ def test_a_sparkline_is_full_when_the_dashboard_opens(page: Page, deck: Deck) ->
 
 @light
 def test_how_far_back_the_charts_go_is_a_choice_that_stays(page: Page, deck: Deck) -> None:
-    send(deck.start("asyncio", name="mine"))
-    time.sleep(1.5)
+    send(deck, deck.start("asyncio", name="mine"))
     live(page, "/ui/servers/mine")
     choice = page.get_by_role("group", name="How far back")
     expect(choice.get_by_role("button", name="2 min")).to_have_attribute("aria-pressed", "true")
@@ -64,7 +64,10 @@ def test_how_far_back_the_charts_go_is_a_choice_that_stays(page: Page, deck: Dec
 @light
 def test_the_loops_charts_ask_for_what_was(page: Page, deck: Deck) -> None:
     burner = deck.start("nonblocking", name="burner")
-    time.sleep(3)
+    eventually(
+        lambda: max([share or 0 for share in deck.rest.get("/loop/series").json()["share"].get("burner", [0])]) > 0.3,
+        lambda: "it does not burn",
+    )
     deck.rest.post(f"/servers/{burner['name']}/stop").raise_for_status()
     with page.expect_response(re.compile("/loop/series")) as told:
         live(page, "/ui/loop")

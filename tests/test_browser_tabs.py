@@ -14,12 +14,15 @@ from tests.browser_terminals import opened, screen, send, status
 from tests.browsing import Deck, connect, light, live, open_context
 
 
-def test_thirty_tabs_and_six_terminals_are_all_live(browser: Browser, deck: Deck, complaints: list[str]) -> None:
+@pytest.mark.parametrize("count", [8, pytest.param(30, marks=pytest.mark.slow)])
+def test_many_tabs_and_their_terminals_are_all_live(
+    browser: Browser, deck: Deck, complaints: list[str], count: int
+) -> None:
     deck.start("asyncio", name="echo")
     context = open_context(browser, deck, complaints)
     context.set_default_timeout(60_000)
     tabs = []
-    for number in range(30):
+    for number in range(count):
         page = context.new_page()
         page.goto(("/", "/ui/servers/echo", "/ui/loop", "/ui/exceptions")[number % 4])
         expect(page.locator("#live")).to_have_attribute("data-status", "live")

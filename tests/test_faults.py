@@ -166,27 +166,6 @@ async def test_a_storm_of_resets_costs_no_memory(program: StartProgram, variant:
         await client.ask(b"x", VARIANTS[variant].wire.prefix + b"x")
 
 
-@pytest.mark.parametrize("variant", MANY_AT_ONCE)
-async def test_clients_that_dawdle_stall_only_themselves(start: Start, variant: str) -> None:
-    server = await start(variant)
-    wire = server.variant.wire
-    async with (
-        await Client.to(server.spec.port) as silent,
-        await Client.to(server.spec.port) as never_reads,
-        await Client.to(server.spec.port) as slow,
-        await Client.to(server.spec.port) as quick,
-    ):
-        never_reads.writer.transport.pause_reading()
-        never_reads.writer.write(b"x" * 3_000_000 + b"quit\n")
-        for letter in (b"q", b"u", b"i", b"t"):
-            await slow.send(letter)
-            await asyncio.sleep(0.05)
-        await quick.ask(b"quit\n", wire.prefix + b"quit\n")
-        assert server.state is State.RUNNING
-        never_reads.writer.transport.abort()
-        assert silent.writer.transport.get_extra_info("peername")
-
-
 @pytest.mark.parametrize("variant", [name for name, one in VARIANTS.items() if one.wire.answers != "nothing"])
 async def test_a_client_that_stays_away_without_a_word_is_let_go(
     start: Start, monkeypatch: pytest.MonkeyPatch, variant: str

@@ -42,19 +42,9 @@ def one_fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 @pytest.fixture
 def made(one_fleet: Fleet) -> Iterator[Fleet]:
-    """One fleet for the tests of this file, whose nodes are all ready again and have no server after each."""
+    """One fleet for the tests of this file, whose nodes are ready and have no server at first."""
     yield one_fleet
-    for node in one_fleet.nodes.values():
-        if node.process is None:
-            node.start()
-        node.signal(signal.SIGCONT)
-    for one in one_fleet.cuts[2]:
-        one.heal()
-    for name in ("n1", "n2", "n3"):
-        until(lambda name=name: one_fleet[1].nodes()[name]["state"] in ("ready", "draining"), f"{name} is back")
-        one_fleet[1].http.post(f"/nodes/{name}/resume")
-    for name in one_fleet[1].servers():
-        one_fleet[1].http.delete(f"/servers/{name}").raise_for_status()
+    one_fleet.restore()
 
 
 def floating(made: Fleet, count: int = 4) -> dict[str, int]:

@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.helpers import Client, refuses, until
 from tests.programs import Start, boom, make, run, states
@@ -51,9 +52,12 @@ async def test_an_exception_that_was_shown_is_there_after_a_kill(program: Start,
     assert row["id"] not in {one["connection"] for one in shown}  # ids of two lives are not mistaken for each other
 
 
-async def test_nothing_that_was_shown_is_lost_by_a_kill_in_the_midst_of_a_storm(program: Start, tmp_path: Path) -> None:
+@pytest.mark.parametrize("lives", [2, pytest.param(6, marks=pytest.mark.slow)])
+async def test_nothing_that_was_shown_is_lost_by_a_kill_in_the_midst_of_a_storm(
+    program: Start, tmp_path: Path, lives: int
+) -> None:
     state, shown = str(tmp_path / "state"), 0
-    for _ in range(4):
+    for _ in range(lives):
         running = program("--state", state)
         if not states(running):
             port = make(running, "asyncio", port=0)["port"]

@@ -55,12 +55,13 @@ def let_in(running: Program, name: str, port: int) -> socket.socket:
             assert time.monotonic() < deadline, f"{name} is {states(running)[name]} and takes nobody"
 
 
+@pytest.mark.parametrize("clients", [15, pytest.param(60, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_bytes_by_chance_harm_no_variant(running: Program, variant: str) -> None:
+def test_bytes_by_chance_harm_no_variant(running: Program, variant: str, clients: int) -> None:
     made = make(running, variant, restart="never", max_buffer=100_000)
     name, port = str(made["name"]), int(str(made["port"]))
 
-    @BY_CHANCE
+    @settings(BY_CHANCE, max_examples=clients)
     @given(PIECES, st.sampled_from(["close", "reset", "half-close"]))
     def send(pieces: list[bytes], how: str) -> None:
         with let_in(running, name, port) as client, suppress(OSError):
@@ -155,7 +156,9 @@ def a_state_file(path: Path) -> None:
     asyncio.run(write())
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize(
+    "seed", [pytest.param(seed, marks=[pytest.mark.slow] if seed % 5 else []) for seed in range(60)]
+)
 def test_a_state_file_that_chance_has_changed_is_read_or_set_aside(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     path = tmp_path / "state"

@@ -255,13 +255,15 @@ async def test_a_second_client_does_not_wait_for_the_first(start: Start, variant
 
 
 @serves_many
-async def test_a_client_that_resets_hurts_nobody(start: Start, variant: Variant) -> None:
+async def test_clients_that_reset_or_leave_at_once_hurt_nobody(start: Start, variant: Variant) -> None:
     server = await start(variant.name)
     sent, answer = asks(variant)
     for _ in range(3):
         careless = await Client.to(server.spec.port)
         await careless.send(sent)
         await careless.reset()
+    for leave in (Client.close, Client.reset):
+        await leave(await Client.to(server.spec.port))
     async with await Client.to(server.spec.port) as other:
         await other.ask(sent, answer)
     await until(lambda: server.tally.open == 0, "everybody is gone")
@@ -269,22 +271,18 @@ async def test_a_client_that_resets_hurts_nobody(start: Start, variant: Variant)
     assert server.restarts == 0
 
 
-@serves_many
-async def test_a_client_that_leaves_at_once_hurts_nobody(start: Start, variant: Variant) -> None:
-    server = await start(variant.name)
-    sent, answer = asks(variant)
-    for leave in (Client.close, Client.reset):
-        await leave(await Client.to(server.spec.port))
-    async with await Client.to(server.spec.port) as other:
-        await other.ask(sent, answer)
-    assert server.state is State.RUNNING
-
-
 @all_at_once
-async def test_a_client_that_never_reads_stalls_only_itself(start: Start, variant: Variant) -> None:
+async def test_clients_that_dawdle_stall_only_themselves(start: Start, variant: Variant) -> None:
     server = await start(variant.name, max_buffer=67_108_864)
     sent, answer = asks(variant)
-    async with await Client.to(server.spec.port) as stubborn, await Client.to(server.spec.port) as other:
+    async with (
+        await Client.to(server.spec.port),
+        await Client.to(server.spec.port) as slow,
+        await Client.to(server.spec.port) as stubborn,
+        await Client.to(server.spec.port) as other,
+    ):
+        for letter in (b"q", b"u", b"i", b"t"):
+            await slow.send(letter)
         stubborn.writer.transport.pause_reading()
         flood = b"x" * 30_000_000 + b"quit\n"
         stubborn.writer.write(flood)
