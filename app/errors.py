@@ -240,7 +240,7 @@ class RecordersBusy(Refusal):
 
 
 class NotPlayed(Refusal):
-    """The script could not be played to one of the variants: the app that was started for it did not do its part."""
+    """The script could not be played to one of the variants: the server host that was started for it failed."""
 
     status, name, title = 503, "not-played", "The script could not be played"
 
