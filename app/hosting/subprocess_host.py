@@ -51,15 +51,16 @@ class SubprocessHost:
         return await self._request("end trace", name=name)
 
     async def answer(self, to: str, seconds: float) -> tuple[Any, bytes]:
-        """The next one.
+        """The result in the next answer, and the bytes that follow it; ``to`` is what was requested.
 
         Raises:
-            HostFailed: it has a reason in place of a result; it does not come in time; the process has ended.
+            HostFailed: the answer has a reason in place of a result, or is late; the process has ended.
         """
         try:
             async with asyncio.timeout(seconds):
                 with suppress(ConnectionError, asyncio.IncompleteReadError):
-                    if line := await self._reader.readline():
+                    line = await self._reader.readline()
+                    if line.endswith(b"\n"):  # else the process ended before it, or within it
                         found = json.loads(line)
                         body = await self._reader.readexactly(found.get("bytes", 0))
                         self._unanswered = False

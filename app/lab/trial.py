@@ -46,7 +46,7 @@ async def _generator(load: Load) -> AsyncIterator[Process]:
 
 async def _events(process: Process) -> AsyncIterator[dict[str, Any]]:
     assert process.stdout
-    while line := await process.stdout.readline():
+    while (line := await process.stdout.readline()).endswith(b"\n"):  # else it ended before it, or within it
         event = json.loads(line)
         if event["event"] == "failed":
             raise NotMeasured(f"the generator could not: {event['reason']}")
