@@ -31,17 +31,17 @@ async def list_connections(
     there_is(request, server)
     more = await found.connections.page(start, limit + 1, server)
     page, following = cut("connections", more, limit, lambda one: one.number)
-    rows = (ConnectionShape.row(one, found.roster.id(one.number)) for one in page)
+    rows = (ConnectionShape.row(one, found.roster) for one in page)
     return page_of(filter(None, rows), following)
 
 
 @router.get("/{id}", responses=responses(Unknown, Invalid))
 async def get_connection(request: Request, id: str) -> ConnectionShape:
     found = supervisor(request)
-    now = found.roster.snapshot(await found.connections.find(id))
+    now = ConnectionShape.of(await found.connections.find(id), found.roster)
     if now is None:
         raise Unknown(f"The connection {id!r} has just ended.", what="connection")
-    return ConnectionShape.of(now)
+    return now
 
 
 @router.get(

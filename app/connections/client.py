@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
 from app.kernel import tcp_info
 from app.kernel.traffic import NO_TRAFFIC, Traffic
@@ -29,22 +29,6 @@ CONNECTION_STATES: dict[ConnectionState, str] = {
     "peer-closed": "client has closed",
 }
 """In words for people."""
-
-
-class Snapshot(NamedTuple):
-    """A client at one moment, as the kernel has it. ``since`` in seconds of the epoch; ``unread`` in bytes; ``idle`` in
-    seconds and ``rtt_us`` in microseconds, None while it waits."""
-
-    id: str
-    server: str
-    peer: Address
-    local: Address
-    state: ConnectionState
-    since: float
-    traffic: Traffic
-    unread: int
-    idle: float | None
-    rtt_us: int | None
 
 
 class Books(Protocol):
@@ -90,32 +74,21 @@ class Client:
         """As of the latest look."""
         return tcp_info.Figures(*tcp_info.reading(self.pulse), self.unread, self.idle, self.rtt_us)
 
-    def figures(self) -> tcp_info.Figures | None:
-        """As the kernel has them now; None if the connection has just ended."""
-        try:
-            return tcp_info.figures(self.connection)
-        except OSError:  # closed
-            return None
+    @property
+    def local(self) -> Address:
+        """Raises:
+        OSError: it is closed.
+        """
+        address: Address = self.connection.getsockname()[:2]
+        return address
 
-    def snapshot(self, id: str) -> Snapshot | None:
-        """Ask the kernel for everything; None if it has just ended."""
-        try:
-            figures = tcp_info.figures(self.connection)
-            local = self.connection.getsockname()
-        except OSError:  # closed
-            return None
-        return Snapshot(
-            id,
-            self.server,
-            self.address[:2],
-            local[:2],
-            "peer-closed" if figures.peer_closed else "open",
-            self.since,
-            self.final or figures.traffic,
-            figures.unread,
-            figures.idle,
-            figures.rtt_us,
-        )
+    def figures(self) -> tcp_info.Figures:
+        """As the kernel has them now.
+
+        Raises:
+            OSError: it is closed.
+        """
+        return tcp_info.figures(self.connection)
 
     def look(self) -> bool:
         """Ask the kernel what has changed; returns whether anything has."""
@@ -158,10 +131,4 @@ class Waiter:
     since: float
     unread: int
     seen: float = 0.0
-
-    def snapshot(self, id: str) -> Snapshot:
-        """As of the latest look at the queues."""
-        traffic = Traffic(self.unread, 0)
-        return Snapshot(
-            id, self.server, self.address, self.local, "waiting", self.since, traffic, self.unread, None, None
-        )
+    head: str = ""

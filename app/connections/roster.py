@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from app.connections.client import LEFT, Address, Books, Client, Snapshot, Waiter
+from app.connections.client import LEFT, Address, Books, Client, Waiter
 from app.errors import Unknown
 from servers import Connection
 
@@ -87,10 +87,6 @@ class Roster:
 
     def id(self, number: int) -> str:
         return f"{self._prefix}{self.boot}-{number}"
-
-    def snapshot(self, one: Client | Waiter) -> Snapshot | None:
-        """One client as it is now; None if it has just ended."""
-        return one.snapshot(self.id(one.number))
 
     def find(self, id: str) -> Client | Waiter:
         """The client that has this id now.

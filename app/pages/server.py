@@ -95,7 +95,7 @@ async def _show(
 ) -> Response:
     found, shape, variant = supervisor(request), ServerShape.of(server), server.variant
     rows = await found.connections.page(0, MOST_CONNECTIONS, server.name)
-    shapes = [ConnectionShape.of(one) for one in map(found.roster.snapshot, rows) if one is not None]
+    shapes = list(filter(None, (ConnectionShape.of(one, found.roster) for one in rows)))
     entries = found.chronicle.entries(position("journal", earlier) or None, server.name)
     latest, older = cut("journal", entries, MOST_ENTRIES, lambda entry: entry.id)
     exceptions = found.chronicle.exceptions(server=server.name)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 from weakref import WeakKeyDictionary
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.kernel.traffic import Traffic
 from app.supervising.lifecycle import Exit, ExitReason, State
@@ -60,7 +60,11 @@ class ExitShape(BaseModel):
         return cls(at=ended.at, reason=ended.reason, message=ended.message)
 
 
-class ServerShape(BaseModel):
+class ServerHead(BaseModel):
+    """What changes when the server's state or its spec does."""
+
+    model_config = ConfigDict(defer_build=True)
+
     name: str
     variant: str
     host: str
@@ -71,12 +75,6 @@ class ServerShape(BaseModel):
     runs_on: Literal["loop", "thread"]
     task: Annotated[str | None, Field(description="Its asyncio task, while it runs.")]
     restarts: Annotated[int, Field(description="Made by the restart policy.")]
-    connections: ConnectionCounts
-    bytes_in: Annotated[int, Field(description="From clients, over all runs.")]
-    bytes_out: int
-    exceptions: int
-    loop_share: Annotated[float | None, Field(description="Share of the event loop, 0 to 1; null: not measured.")]
-    cpu_seconds: Annotated[float | None, Field(description="Of its own threads; null for one that runs on the loop.")]
     exit: Annotated[ExitShape | None, Field(description="How its latest run ended.")]
     spec: ServerSpec
     node: Annotated[str | None, Field(description="Of a fleet, the node that has it; null: none, now.")] = None
@@ -84,11 +82,9 @@ class ServerShape(BaseModel):
     epoch: Annotated[int | None, Field(description="Of its node's claim: it grows with each; null if pinned.")] = None
 
     @classmethod
-    def of(cls, server: Server, traffic: Traffic | None = None) -> ServerShape:
-        """``traffic`` spares asking the kernel about each of the server's connections."""
-        tally, spec = server.tally, server.spec
-        traffic = traffic or server.traffic
-        return cls(
+    def of_server(cls, server: Server) -> ServerHead:
+        spec = server.spec
+        return ServerHead(
             name=server.name,
             variant=spec.variant,
             host=server.host,
@@ -99,6 +95,27 @@ class ServerShape(BaseModel):
             runs_on=server.variant.runs_on,
             task=server.task,
             restarts=server.restarts,
+            exit=ExitShape.of(server.exit) if server.exit else None,
+            spec=spec,
+            node=server.node or None,
+            on=spec.on,
+            epoch=server.epoch,
+        )
+
+
+class ServerShape(ServerHead):
+    connections: ConnectionCounts
+    bytes_in: Annotated[int, Field(description="From clients, over all runs.")]
+    bytes_out: int
+    exceptions: int
+    loop_share: Annotated[float | None, Field(description="Share of the event loop, 0 to 1; null: not measured.")]
+    cpu_seconds: Annotated[float | None, Field(description="Of its own threads; null for one that runs on the loop.")]
+
+    @classmethod
+    def of(cls, server: Server) -> ServerShape:
+        tally, traffic = server.tally, server.traffic
+        return cls(
+            **vars(ServerHead.of_server(server)),
             connections=ConnectionCounts(
                 open=tally.open,
                 total=tally.total,
@@ -111,18 +128,14 @@ class ServerShape(BaseModel):
             exceptions=server.exceptions,
             loop_share=None if (share := server.loop_share) is None else round(share, 4),
             cpu_seconds=None if (cpu := server.cpu_seconds) is None else round(cpu, 4),
-            exit=ExitShape.of(server.exit) if server.exit else None,
-            spec=spec,
-            node=server.node or None,
-            on=spec.on,
-            epoch=server.epoch,
         )
-
-    FIGURES: ClassVar = {"connections", "bytes_in", "bytes_out", "exceptions", "loop_share", "cpu_seconds"}
 
     @classmethod
     def row(cls, server: Server, traffic: Traffic | None = None) -> str:
-        """The JSON of ``of``, for lists of thousands: all but the ``FIGURES`` is serialised once, until it changes."""
+        """The JSON of ``of``, for lists of thousands: the head is serialised once, until it changes.
+
+        ``traffic`` spares asking the kernel about each of the server's connections.
+        """
         settled = (
             server.spec,
             server.state,
@@ -134,10 +147,10 @@ class ServerShape(BaseModel):
             server.epoch,
         )
         known, head = _HEADS.get(server, (None, ""))
-        traffic = traffic or server.traffic
         if known != settled:
-            head = cls.of(server, traffic).model_dump_json(exclude=cls.FIGURES)[:-1]
+            head = ServerHead.of_server(server).model_dump_json()[:-1]
             _HEADS[server] = settled, head
+        traffic = traffic or server.traffic
         tally, share, cpu = server.tally, server.loop_share, server.cpu_seconds
         return (
             f'{head},"connections":{{"open":{tally.open},"total":{tally.total},"waiting":{server.waiting},'

@@ -107,13 +107,13 @@ class _Taps:
 
 async def watch(client: Client, roster: Roster) -> AsyncGenerator[list[Event], None]:
     """``opened`` with the connection as it is; ``bytes`` with a time, a direction and base64; ``closed`` at its end."""
-    opened = roster.snapshot(client)
+    opened = ConnectionShape.row(client, roster)
     tap = Tap()
     client.gone += (tap.wake,)
     _set(client, *_of(client), tap)
     try:
         if opened is not None:
-            yield [Event("opened", ConnectionShape.of(opened).model_dump_json())]
+            yield [Event("opened", opened)]
         here = True
         while here:
             here = roster.holds(client)

@@ -218,10 +218,9 @@ class Watch:
                 self._versions[client.number] = client.version
 
     def _put(self, one: Client | Waiter, now: Figures | None = None) -> bool:
-        id = self._roster.id(one.number)
-        row = ConnectionShape.row(one, id, now)
+        row = ConnectionShape.row(one, self._roster, now)
         if row is not None:
-            self._view.put("connection", id, one.server, row)
+            self._view.put("connection", self._roster.id(one.number), one.server, row)
         return row is not None
 
     def _drop(self, number: int) -> None:
