@@ -13,19 +13,16 @@ install: $(VENV)/installed
 run: install
 	$(BIN)/echodeck serve
 
-# Every behaviour once: two tests at a time, and then, one by one, those that measure the machine's time.
-PYTEST = $(BIN)/pytest --durations 20 --durations-min 1
-SHARED = --numprocesses 2 --dist worksteal
+# Every behaviour once.
+PYTEST = $(BIN)/pytest --numprocesses 2 --dist worksteal --durations 20 --durations-min 1
 test: tools
-	$(PYTEST) $(SHARED) -m "not slow and not alone"
-	$(PYTEST) -m "not slow and alone"
+	$(PYTEST) -m "not slow"
 
 # ... and what needs many repetitions or long waits.
 test-all: test test-slow
 
 test-slow: tools
-	$(PYTEST) $(SHARED) -m "slow and not alone"
-	$(PYTEST) -m "slow and alone"
+	$(PYTEST) -m slow
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -1,13 +1,10 @@
-"""What one's own measurements are to show, as the lab measures it while nothing else wants the processors."""
+"""What one's own measurements are to show, whoever else wants the processors: figures are compared with each other."""
 
 from __future__ import annotations
 
 import httpx
-import pytest
 
 from tests.labs import measured
-
-pytestmark = pytest.mark.alone
 
 
 def test_settings_of_a_variants_own(lab: httpx.Client) -> None:
