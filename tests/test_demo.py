@@ -30,10 +30,10 @@ from tests.helpers import until
 Start = Callable[..., Program]
 Run = Callable[..., "subprocess.Popen[str]"]
 
-SOON = 5.0
+SOON = 12.0
 """Seconds for an end, on a busy machine; less than what anything that could be waited for takes."""
 
-LONG = 40.0
+LONG = 120.0
 """Seconds in which people who take their time have done everything once, on a busy machine too."""
 
 
