@@ -56,9 +56,9 @@ ENTRYPOINT ["echodeck"]
 CMD ["serve"]
 COPY --from=dependencies /opt/echodeck /opt/echodeck
 COPY --from=echodeck /echodeck /opt/echodeck
-# The base has no bytecode of Python's own modules: here is that of those that are used, and compiled templates. And
-# the demo's declaration.
-RUN PYTHONDONTWRITEBYTECODE= python -c 'import sys, echodeck; sys.path.insert(0, str(echodeck.HOUSE)); import app.program.warm' \
+# The base has no bytecode of Python's own modules: here is that of those that are used, also by `echodeck health`, and
+# compiled templates. And the demo's declaration.
+RUN PYTHONDONTWRITEBYTECODE= python -c 'import sys, echodeck; sys.path.insert(0, str(echodeck.HOUSE)); import app.program.warm, app.commands.serve, app.cli, email.utils; echodeck.Client().close()' \
  && echodeck demo --declare --host 0.0.0.0 >/opt/echodeck/demo.toml \
  && echodeck demo --declare --host node >/opt/echodeck/fleet.toml
 # Numbers, so that an orchestrator can tell that it is not root.

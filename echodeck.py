@@ -20,22 +20,22 @@ import json
 import os
 import re
 import signal
-import ssl
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from functools import cache, cached_property
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self, TypeVar
-from urllib.parse import quote, unquote, urlsplit
-from urllib.request import getproxies_environment, proxy_bypass
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeVar, get_args, get_origin, get_type_hints
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
-import certifi
-import httpx
-from httpx_sse import connect_sse
-from pydantic import BaseModel, ConfigDict
+if TYPE_CHECKING:  # otherwise imported by the first client: the app imports this module too, and needs no client
+    import ssl
+
+    import httpcore
 
 HERE = Path(__file__).parent
 HOUSE = HERE / "_house"
@@ -58,6 +58,10 @@ CLOCKS_AGREE = timedelta(seconds=3)
 SAFE = {"GET", "HEAD"}
 """Methods of requests that may be sent again if a connection ends before the answer."""
 
+PORTS = {"http": 80, "https": 443}
+IN_PATHS = "/%:@!$&'()*+,;=~"
+"""Characters of a URL's path that are not escaped, besides letters and digits (RFC 3986, 3.3)."""
+
 
 class Refused(Exception):
     """The app refused: HTTP ``status``, ``name`` of the refusal such as ``port-taken``, ``more`` of its fields."""
@@ -74,10 +78,97 @@ class Unreachable(Exception):
     """No app answers at the address, or it has ended, or another program answers."""
 
 
-class Shape(BaseModel):
-    """A model of the app's JSON; fields of a later version are kept."""
+class Shape:
+    """A read-only object of the app's JSON; fields of a later version are kept.
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    Not a pydantic model, although it has the names of its methods: importing pydantic takes longer than all the rest of
+    a command.
+    """
+
+    def __init__(self, /, **fields: Any) -> None:
+        """Raises:
+        ValueError: a field is missing or has another type.
+        """
+        values = {}
+        for name, parse in self._parsers().items():
+            if name in fields:
+                values[name] = parse(fields[name])
+            elif hasattr(type(self), name):
+                values[name] = getattr(type(self), name)
+            else:
+                raise ValueError(f"{name} is missing")
+        more = {name: value for name, value in fields.items() if not (name in values or hasattr(type(self), name))}
+        vars(self).update(values | more)
+
+    @classmethod
+    def model_validate(cls, fields: Any) -> Self:
+        return cls(**_expect(dict, fields))
+
+    def model_dump(self, mode: Literal["python", "json"] = "python") -> dict[str, Any]:
+        """The fields by name; ``json``: times are text, as in REST."""
+        dumped: dict[str, Any] = _dump(vars(self), mode)
+        return dumped
+
+    @classmethod
+    @cache
+    def _parsers(cls) -> dict[str, Callable[[Any], Any]]:
+        return {name: _parser(hint) for name, hint in get_type_hints(cls).items()}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{type(self).__name__} is read-only")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{type(self).__name__} is read-only")
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *vars(self).values()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
+
+
+def _parser(hint: Any) -> Callable[[Any], Any]:
+    """Makes a field's value of JSON, or raises ValueError."""
+    arguments = get_args(hint)
+    if hint is Any:
+        return lambda value: value
+    if get_origin(hint) is Literal:
+        return lambda value: arguments[arguments.index(value)]
+    if NoneType in arguments:
+        parse = _parser(arguments[0])
+        return lambda value: None if value is None else parse(value)
+    if get_origin(hint) is list:
+        parse = _parser(arguments[0])
+        return lambda value: [parse(one) for one in _expect(list, value)]
+    if hint is datetime:
+        return lambda value: value if isinstance(value, datetime) else datetime.fromisoformat(_expect(str, value))
+    if hint is float:
+        return lambda value: float(value) if type(value) is int else _expect(float, value)
+    if issubclass(get_origin(hint) or hint, Shape):
+        return lambda value: value if isinstance(value, hint) else hint.model_validate(value)
+    return lambda value: _expect(get_origin(hint) or hint, value)
+
+
+def _expect(kind: type, value: Any) -> Any:
+    if type(value) is not kind:
+        raise ValueError(f"{value!r} is no {kind.__name__}")
+    return value
+
+
+def _dump(value: Any, mode: str) -> Any:
+    match value:
+        case Shape():
+            return _dump(vars(value), mode)
+        case dict():
+            return {name: _dump(one, mode) for name, one in value.items()}
+        case list():
+            return [_dump(one, mode) for one in value]
+        case datetime() if mode == "json":
+            return value.isoformat().replace("+00:00", "Z")
+    return value
 
 
 class Variant(Shape):
@@ -153,6 +244,7 @@ class Raised(Shape):
     """Equal exceptions of one run of a server: their number, and the latest in full."""
 
     id: str
+    node: str | None = None
     at: datetime
     first_at: datetime
     count: int
@@ -231,6 +323,7 @@ class Client:
 
         Raises:
             ValueError: no HTTP header can carry this token, or there is a password, too.
+            UnicodeError: the host in ``url`` is no name that can be looked up.
         """
         try:
             self.url, password = _without_password(url.rstrip("/"))
@@ -246,20 +339,15 @@ class Client:
         """What every request has, those for a WebSocket, too."""
         self._ahead = timedelta()
         self.tls = _tls() if urlsplit(self.url).scheme == "https" else None
+        self._patience = patience
+        _address(self.url)  # raises UnicodeError here, not with the first request
         try:
-            self._http = httpx.Client(
-                base_url=self.url,
-                headers=self.headers,
-                timeout=httpx.Timeout(patience, connect=min(patience, SECONDS_TO_CONNECT)),
-                limits=httpx.Limits(keepalive_expiry=SECONDS_OF_REUSE),
-                proxy=self.proxy,
-                verify=self.tls or False,
-                trust_env=False,  # what was set for other programs must not break this one
-            )
-        except (ImportError, ValueError, httpx.InvalidURL) as error:
-            if self.proxy is None:
-                raise
+            proxy = _pool_proxy(self.proxy) if self.proxy else None
+        except (ImportError, ValueError) as error:
             raise Unreachable(f"the proxy for {self.url} in the environment cannot be used: {error}") from None
+        import httpcore  # not httpx: importing that takes twice as long, and imports rich and pygments for its commands
+
+        self._http = httpcore.ConnectionPool(self.tls, proxy, max_connections=None, keepalive_expiry=SECONDS_OF_REUSE)
 
     def __enter__(self) -> Self:
         return self
@@ -278,7 +366,7 @@ class Client:
         return self._all("/variants", Variant)
 
     def source(self, variant: str) -> str:
-        return self._call("GET", f"/variants/{_part(variant, 'variant')}/source").text
+        return self._call("GET", f"/variants/{_part(variant, 'variant')}/source").text()
 
     def servers(self) -> list[Server]:
         return self._all("/servers", Server)
@@ -288,10 +376,10 @@ class Client:
 
     def create(self, variant: str, port: int = 0, **spec: Any) -> Server:
         """Returns when it listens, or at once with ``start=False``; ``spec`` has more fields of ``POST /servers``."""
-        return self._server("POST", "/servers", json={"variant": variant, "port": port, **spec})
+        return self._server("POST", "/servers", fields={"variant": variant, "port": port, **spec})
 
     def change(self, name: str, **changes: Any) -> Server:
-        return self._server("PATCH", _path(name), json=changes)
+        return self._server("PATCH", _path(name), fields=changes)
 
     def start(self, name: str) -> Server:
         return self._server("POST", _path(name, "start"))
@@ -321,12 +409,11 @@ class Client:
         self._call("DELETE", "/exceptions", params={"server": server} if server else {})
 
     def loop(self) -> dict[str, Any]:
-        return dict(_json_object(self._call("GET", "/loop")))
+        return dict(self._call("GET", "/loop").fields)
 
     def nodes(self) -> list[Node]:
         """Of the fleet; none for an app alone."""
-        response = self._call("GET", "/nodes")
-        return [_parse(response, Node, one) for one in _json_object(response).get("items", [None])]
+        return self._call("GET", "/nodes").items(Node)
 
     def drain(self, node: str) -> Node:
         """Returns when its floating servers were given to other nodes."""
@@ -338,16 +425,14 @@ class Client:
     def measure(self, experiment: Mapping[str, Any] | str) -> Experiment:
         """Begin an experiment: its fields, or the name of a built-in one."""
         given = {"name": experiment} if isinstance(experiment, str) else dict(experiment)
-        response = self._call("POST", "/lab/experiments", json=given)
-        return _parse(response, Experiment, _json_object(response))
+        return self._call("POST", "/lab/experiments", fields=given).one(Experiment)
 
     def experiments(self) -> list[Experiment]:
         """The newest first."""
         return self._all("/lab/experiments", Experiment)
 
     def experiment(self, id: str) -> Experiment:
-        response = self._call("GET", f"/lab/experiments/{_part(id, 'experiment')}")
-        return _parse(response, Experiment, _json_object(response))
+        return self._call("GET", f"/lab/experiments/{_part(id, 'experiment')}").one(Experiment)
 
     def end_experiment(self, id: str) -> None:
         """Cancel it; forget it if it is over."""
@@ -355,10 +440,10 @@ class Client:
 
     def result(self, id: str) -> dict[str, Any]:
         """What came out of an experiment, so far."""
-        return _json_object(self._call("GET", f"/lab/results/{_part(id, 'experiment')}"))
+        return self._call("GET", f"/lab/results/{_part(id, 'experiment')}").fields
 
     def built_in_experiments(self) -> list[dict[str, Any]]:
-        return [dict(one) for one in _json_object(self._call("GET", "/lab/built-in")).get("items", [])]
+        return [dict(one) for one in self._call("GET", "/lab/built-in").fields.get("items", [])]
 
     def check_ready(self) -> None:
         """Returns if the app takes work, as ``/readyz`` says; raises ``Refused`` or ``Unreachable`` if not."""
@@ -376,87 +461,118 @@ class Client:
         """Record a server's calls; returns what the recording says of itself once the time is over."""
         patience = SECONDS_TO_ANSWER + max(0.0, seconds)
         path = _path(name, "recordings")
-        return _json_object(self._call("POST", path, json={"seconds": seconds}, timeout=patience))
+        return self._call("POST", path, fields={"seconds": seconds}, timeout=patience).fields
 
     def recordings(self) -> list[dict[str, Any]]:
         """Without their calls; the newest first."""
-        return [dict(one) for one in _json_object(self._call("GET", "/recordings")).get("items", [])]
+        return [dict(one) for one in self._call("GET", "/recordings").fields.get("items", [])]
 
     def recording(self, id: str) -> dict[str, Any]:
-        return _json_object(self._call("GET", f"/recordings/{_part(id, 'recording')}"))
+        return self._call("GET", f"/recordings/{_part(id, 'recording')}").fields
 
     def forget_recording(self, id: str) -> None:
         self._call("DELETE", f"/recordings/{_part(id, 'recording')}")
 
     def scripts(self) -> list[dict[str, Any]]:
         """The scripts of clients that come with the app."""
-        return [dict(one) for one in _json_object(self._call("GET", "/scripts")).get("items", [])]
+        return [dict(one) for one in self._call("GET", "/scripts").fields.get("items", [])]
 
     def compare(self, script: str, variants: Sequence[str]) -> dict[str, Any]:
         """Play a script, as TOML or by name, to fresh servers of some variants; with all that was recorded."""
         given = {"script": script, "variants": list(variants)}
-        made = _json_object(self._call("POST", "/comparisons", json=given, timeout=SECONDS_TO_PLAY))
-        return _json_object(self._call("GET", f"/comparisons/{_part(str(made.get('id')), 'comparison')}"))
+        made = self._call("POST", "/comparisons", fields=given, timeout=SECONDS_TO_PLAY).fields
+        return self._call("GET", f"/comparisons/{_part(str(made.get('id')), 'comparison')}").fields
 
     def comparison_as_html(self, id: str) -> str:
         """As a file that needs nothing else."""
         path = f"/comparisons/{_part(id, 'comparison')}"
-        return self._call("GET", path, params={"format": "html"}, timeout=SECONDS_TO_PLAY).text
+        return self._call("GET", path, params={"format": "html"}, timeout=SECONDS_TO_PLAY).text()
+
+    # Requests
 
     def _stream(self, path: str, parameters: Mapping[str, str]) -> Iterator[News]:
+        request = self._request("GET", path, params=parameters, timeout=SILENCE)
         try:
-            with connect_sse(self._http, "GET", path, params=parameters, timeout=SILENCE) as feed:
-                _check(feed.response)
-                for event in feed.iter_sse():
-                    if not event.data:  # only the reconnection time
-                        continue
-                    yield News(event.event, json.loads(event.data))
-        except httpx.TransportError as error:
+            with self._http.stream(**request) as response:
+                answer = _Answer(request, response)
+                self._check(answer)
+                if not answer.headers.get("content-type", "").startswith("text/event-stream"):
+                    raise _not_an_echodeck(answer)
+                yield from _events(response.iter_stream())
+        except _connection_errors() as error:
             raise Unreachable(f"{self.url} went away: {error_text(error)}") from error
         except ValueError as error:
             raise Unreachable(f"what answers at {self.url} is no Echodeck") from error
 
-    # Requests
+    def _call(self, method: str, path: str, **more: Any) -> _Answer:
+        import httpcore
 
-    def _call(self, method: str, path: str, **request: Any) -> httpx.Response:
+        request = self._request(method, path, **more)
         try:
             try:
-                response = self._http.request(method, path, **request)
-            except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+                response = self._http.request(**request)
+            except (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError):
                 if method not in SAFE:
                     raise
-                response = self._http.request(method, path, **request)  # what was kept from before has just ended
-        except (httpx.TransportError, httpx.InvalidURL) as error:
+                response = self._http.request(**request)  # what was kept from before has just ended
+        except _connection_errors() as error:
             raise Unreachable(f"nothing answers at {self.url}: {error_text(error)}") from error
-        self._note_time(response)
-        _check(response)
-        return response
+        answer = _Answer(request, response)
+        self._note_time(answer)
+        self._check(answer)
+        return answer
 
-    def _note_time(self, response: httpx.Response) -> None:
+    def _request(
+        self, method: str, path: str, params: Mapping[str, Any] | None = None, fields: Any = None, timeout: float = 0.0
+    ) -> dict[str, Any]:
+        """Arguments for the connection pool; ``fields`` are sent as JSON, ``timeout`` is in seconds."""
+        seconds = timeout or self._patience
+        address = _address(self.url, f"{path}?{urlencode(params)}" if params else path)
+        host = f"[{address.host.decode()}]" if b":" in address.host else address.host.decode()
+        host = host if address.port is None else f"{host}:{address.port}"
+        headers = {"Host": host, "Accept-Encoding": "identity", **self.headers}
+        content = None if method == "GET" else b""
+        if fields is not None:
+            headers["Content-Type"] = "application/json"
+            content = json.dumps(fields, ensure_ascii=False, allow_nan=False).encode()
+        timeouts = {"connect": min(seconds, SECONDS_TO_CONNECT), "read": seconds, "write": seconds, "pool": seconds}
+        return {
+            "method": method,
+            "url": address,
+            "headers": headers,
+            "content": content,
+            "extensions": {"timeout": timeouts},
+        }
+
+    def _note_time(self, answer: _Answer) -> None:
+        from email.utils import parsedate_to_datetime
+
         with suppress(KeyError, TypeError, ValueError):
-            ahead = parsedate_to_datetime(response.headers["date"]) - datetime.now(UTC)
+            ahead = parsedate_to_datetime(answer.headers["date"]) - datetime.now(UTC)
             if abs(ahead) > CLOCKS_AGREE:
                 self._ahead = ahead
 
+    def _check(self, answer: _Answer) -> None:
+        if not 200 <= answer.status < 300:
+            raise refusal(answer.status, answer.body(), bool(self.headers)) or _not_an_echodeck(answer)
+
     def _server(self, method: str, path: str, **request: Any) -> Server:
-        response = self._call(method, path, **request)
-        return _parse(response, Server, _json_object(response))
+        return self._call(method, path, **request).one(Server)
 
     def _node(self, name: str, action: str) -> Node:
-        response = self._call("POST", f"/nodes/{_part(name, 'node')}/{action}")
-        return _parse(response, Node, _json_object(response))
+        return self._call("POST", f"/nodes/{_part(name, 'node')}/{action}").one(Node)
 
     def _all(self, path: str, shape: type[T], **filters: str | None) -> list[T]:
         parameters = {name: value for name, value in filters.items() if value is not None}
         found: list[T] = []
         after: dict[str, str] = {}
         while True:
-            response = self._call("GET", path, params={"limit": "1000"} | parameters | after)
-            page = _json_object(response)
-            found += (_parse(response, shape, one) for one in page.get("items", [None]))
-            if page.get("next") is None:
+            answer = self._call("GET", path, params={"limit": "1000"} | parameters | after)
+            found += answer.items(shape)
+            following = answer.fields.get("next")
+            if following is None:
                 return found
-            after = {"after": str(page["next"])}
+            after = {"after": str(following)}
 
 
 def _path(name: str, action: str = "") -> str:
@@ -506,18 +622,70 @@ def _without_password(url: str) -> tuple[str, dict[str, str]]:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl(), header
 
 
+def _address(url: str, path: str = "") -> httpcore.URL:
+    """Raises:
+    UnicodeError: the host is no name that can be looked up.
+    """
+    import httpcore
+
+    parts = urlsplit(url)
+    return httpcore.URL(
+        scheme=parts.scheme.encode(),
+        host=(parts.hostname or "").encode("idna"),
+        port=None if parts.port == PORTS.get(parts.scheme) else parts.port,
+        target=f"{quote(parts.path, safe=IN_PATHS)}{path}".encode(),
+    )
+
+
 def _proxy(url: str) -> str | None:
     """The environment's proxy for this address. Those for others may be as they like."""
     parts = urlsplit(url)
-    if is_near(url) or not parts.hostname or proxy_bypass(parts.hostname):
+    if is_near(url) or not parts.hostname:
+        return None
+    from urllib.request import getproxies_environment, proxy_bypass
+
+    if proxy_bypass(parts.hostname):
         return None
     proxies = getproxies_environment()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
+def _pool_proxy(url: str) -> httpcore.Proxy:
+    """Raises:
+    ValueError: it is no proxy's address.
+    ImportError: a proxy of this kind needs a package that is not installed.
+    """
+    import httpcore
+
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https", "socks5", "socks5h"}:
+        raise ValueError(f"{parts.scheme!r} is no kind of proxy")
+    if parts.scheme.startswith("socks"):
+        import_module("socksio")
+    password = unquote(parts.username or "").encode(), unquote(parts.password or "").encode()
+    return httpcore.Proxy(_address(url), auth=password if any(password) else None)
+
+
+def _connection_errors() -> tuple[type[Exception], ...]:
+    """Raised by the connection pool where no app answers."""
+    import httpcore
+
+    return (
+        httpcore.NetworkError,
+        httpcore.ProtocolError,
+        httpcore.ProxyError,
+        httpcore.TimeoutException,
+        httpcore.UnsupportedProtocol,
+    )
+
+
 def _tls() -> ssl.SSLContext:
     """Trusts the usual authorities, and those that SSL_CERT_FILE and SSL_CERT_DIR name if they can be read."""
+    import ssl
+
+    import certifi
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(certifi.where())
     context.load_default_certs()
@@ -533,31 +701,66 @@ def refusal(status: int, body: bytes, token_given: bool) -> Refused | None:
         return None
 
 
-def _check(response: httpx.Response) -> None:
-    if not response.is_success:
-        refused = refusal(response.status_code, response.read(), "authorization" in response.request.headers)
-        raise refused or _not_an_echodeck(response)
+class _Answer:
+    """The response to a request of a client."""
+
+    def __init__(self, request: Mapping[str, Any], response: httpcore.Response) -> None:
+        self.url = bytes(request["url"]).decode()
+        self.status = response.status
+        self.headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
+        self._response = response
+
+    def body(self) -> bytes:
+        return self._response.read()
+
+    def text(self) -> str:
+        return self.body().decode("utf-8", "replace")
+
+    @cached_property
+    def fields(self) -> dict[str, Any]:
+        """The JSON object in the body."""
+        try:
+            return dict(_expect(dict, json.loads(self.body())))
+        except ValueError:
+            raise _not_an_echodeck(self) from None
+
+    def one(self, shape: type[T]) -> T:
+        return self._parse(shape, self.fields)
+
+    def items(self, shape: type[T]) -> list[T]:
+        listed = self.fields.get("items")
+        return [self._parse(shape, one) for one in (listed if isinstance(listed, list) else [None])]
+
+    def _parse(self, shape: type[T], fields: Any) -> T:
+        try:
+            return shape.model_validate(fields)
+        except ValueError:
+            raise _not_an_echodeck(self) from None
 
 
-def _not_an_echodeck(response: httpx.Response) -> Unreachable:
-    return Unreachable(f"what answers at {response.url} is no Echodeck ({response.status_code})")
+def _not_an_echodeck(answer: _Answer) -> Unreachable:
+    return Unreachable(f"what answers at {answer.url} is no Echodeck ({answer.status})")
 
 
-def _json_object(response: httpx.Response) -> dict[str, Any]:
-    try:
-        fields = response.json()
-    except ValueError:
-        fields = None
-    if not isinstance(fields, dict):
-        raise _not_an_echodeck(response)
-    return fields
+def _events(chunks: Iterable[bytes]) -> Iterator[News]:
+    """Server-sent events, with JSON as their data (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 
-
-def _parse(response: httpx.Response, shape: type[T], fields: Any) -> T:
-    try:
-        return shape.model_validate(fields)
-    except ValueError:
-        raise _not_an_echodeck(response) from None
+    Raises:
+        ValueError: the data is no JSON.
+    """
+    kind, data, rest = "message", "", b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            name, _, value = line.rstrip(b"\r").decode("utf-8", "replace").partition(":")
+            if name == "event":
+                kind = value.removeprefix(" ")
+            elif name == "data":
+                data += value
+            elif not line.strip():
+                if data:  # else it has only the reconnection time
+                    yield News(kind, json.loads(data))
+                kind, data = "message", ""
 
 
 class EchoServer:
@@ -611,6 +814,8 @@ def running(*options: str) -> Iterator[Client]:
         process_group=0,
     ) as process:
         try:
+            import httpcore  # noqa: F401  # for the client, while the app starts
+
             assert process.stdout
             first_line = process.stdout.readline()
             if not first_line:

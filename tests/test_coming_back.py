@@ -189,9 +189,8 @@ def test_the_client_ends_a_connection_before_the_app_does(program: StartProgram)
     running = program()
     with echodeck.Client(running.url) as deck:
         deck.servers()
-        (pool,) = [deck._http._transport._pool]  # type: ignore[attr-defined]
-        (kept,) = pool.connections
+        (kept,) = deck._http.connections
         time.sleep(echodeck.SECONDS_OF_REUSE + 0.3)
         assert kept.has_expired()
         deck.remove(deck.create("asyncio").name)
-        assert kept not in pool.connections
+        assert kept not in deck._http.connections

@@ -10,8 +10,6 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 import echodeck
 from app.commands.servers import Name
@@ -21,9 +19,7 @@ from app.console.figures import age, idle, rtt, size
 from app.console.live import View, keep_looking
 from app.console.many import to_each
 from app.console.reach import Answer, Reach, asks
-from app.console.tables import out, table, to_terminal
-
-cli = typer.Typer()
+from app.console.tables import Line, height, table
 
 OfServer = Annotated[
     str | None,
@@ -34,7 +30,6 @@ OfServer = Annotated[
 Interval = Annotated[float, typer.Option(metavar="SECONDS", min=0.1, max=3600, help="Seconds between two updates.")]
 
 
-@cli.command()
 @asks
 def connections(
     reach: Reach,
@@ -60,7 +55,6 @@ def connections(
         reach.hint("Nobody is connected.")
 
 
-@cli.command()
 @asks
 def hangup(
     reach: Reach,
@@ -78,7 +72,7 @@ def hangup(
     to_each(ids, do, "hanging up")
 
 
-def connection_table(found: list[echodeck.Connection], of_all: bool) -> Table:
+def connection_table(found: list[echodeck.Connection], of_all: bool) -> list[Line]:
     rows = (
         (
             one.id,
@@ -112,17 +106,14 @@ class ConnectionsView(View[list[echodeck.Connection]]):
     def to_json(self, found: list[echodeck.Connection]) -> Answer:
         return found
 
-    def to_parts(self, found: list[echodeck.Connection]) -> list[Text | Table]:
+    def to_lines(self, found: list[echodeck.Connection]) -> list[Line]:
         if not found:
-            return [Text("Nobody is connected.")]
-        most = max(1, out.height - 3) if to_terminal() else len(found)
-        parts: list[Text | Table] = [connection_table(found[:most], of_all=self._server is None)]
-        if len(found) > most:
-            parts.append(Text(f"... and {len(found) - most} more"))
-        return parts
+            return [Line("Nobody is connected.")]
+        most = max(1, height() - 3)
+        more = [Line(f"... and {len(found) - most} more")] if len(found) > most else []
+        return [*connection_table(found[:most], of_all=self._server is None), *more]
 
 
-@cli.command()
 @asks
 def term(
     reach: Reach,

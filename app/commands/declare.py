@@ -13,20 +13,16 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
-from rich.progress import Progress
-from rich.text import Text
 
 import echodeck
 from app.console.reach import Reach, asks
-from app.console.tables import escape, out, to_terminal
+from app.console.tables import Line, escape, print_answer, to_terminal
 from app.declaring import declared, plan
 from app.declaring.declared import Undeclarable
 from app.declaring.plan import Course, Kind, Plan, Present, Step
 from app.program.exit_codes import INVALID, REFUSED, fail, print_error
 from app.supervising.lifecycle import State
 from app.supervising.spec import PLACE, SETTINGS, ServerSpec
-
-cli = typer.Typer()
 
 STDIN = Path("-")
 
@@ -40,7 +36,6 @@ SIGNS = {Kind.CREATE: "+", Kind.REMOVE: "-", Kind.CHANGE: "~", Kind.START: ">", 
 COLOURS = {Kind.CREATE: "green", Kind.REMOVE: "red", Kind.CHANGE: "yellow", Kind.START: "green", Kind.STOP: "red"}
 
 
-@cli.command()
 @asks
 def apply(
     reach: Reach,
@@ -57,7 +52,7 @@ def apply(
     there = present(reach.deck.servers())
     made = plan.make(specs, there, {one.name for one in there} if prune else ())
     if not reach.as_json:
-        out.print(format_plan(made))
+        print_answer(format_plan(made))
     results: list[dict[str, Any]] = []
     try:
         if not dry_run:
@@ -73,7 +68,6 @@ def apply(
         fail(f"{failed} of {len(made.steps)} steps could not be done", REFUSED)
 
 
-@cli.command()
 @asks
 def export(
     reach: Reach,
@@ -194,35 +188,37 @@ def _bar(steps: int) -> Iterator[Any]:
         yield lambda: None
         return
     beside = sys.stderr.isatty()  # errors that are redirected must not appear above the bar
-    with Progress(console=out, transient=True, redirect_stderr=beside) as progress:
+    from rich.console import Console  # slow to import, and needed in a terminal only
+    from rich.progress import Progress
+
+    with Progress(console=Console(), transient=True, redirect_stderr=beside) as progress:
         task = progress.add_task("", total=steps)
         yield lambda: progress.advance(task)
 
 
 def _print_step(step: Step, reason: str | None) -> None:
     if reason is None:
-        out.print(Text(f"{plan.DONE[step.kind]} {step.name}"))
+        print_answer(f"{plan.DONE[step.kind]} {step.name}")
     else:
         print_error(escape(f"cannot {step.kind} {step.name}: {reason}"))
 
 
-def format_plan(made: Plan) -> Text:
+def format_plan(made: Plan) -> list[Line]:
     """A plan for people: one line for each server, and one for each field that changes."""
-    text, counts = Text(), Counter[Kind]()
+    lines, counts = list[Line](), Counter[Kind]()
     width = max((len(step.name) for step in made.steps), default=0)
     for steps in made.by_server():
         main = next((step for step in steps if step.kind in {Kind.CREATE, Kind.CHANGE}), steps[0])
         counts[main.kind] += 1
-        text.append(f"{SIGNS[main.kind]} {main.name:{width}}  {escape(_headline(steps))}\n", COLOURS[main.kind])
-        for one in main.differences:
-            text.append(f"    {one.field}: {_value(one.before)} -> {_value(one.after)}\n")
+        lines.append(Line(f"{SIGNS[main.kind]} {main.name:{width}}  {_headline(steps)}", COLOURS[main.kind]))
+        lines += (Line(f"    {one.field}: {_value(one.before)} -> {_value(one.after)}") for one in main.differences)
     if made.undeclared:
-        text.append(escape(f"Not declared, so left alone (--prune removes): {', '.join(made.undeclared)}\n"))
+        lines.append(Line(f"Not declared, so left alone (--prune removes): {', '.join(made.undeclared)}"))
     kept = f"{len(made.kept)} already as declared" if made.kept else ""
-    if not made.steps:
-        return text.append(f"Nothing to do{f': {kept}' if kept else ''}.")
     counted = [f"{counts[kind]} to {kind}" for kind in SIGNS if counts[kind]]
-    return text.append(f"{', '.join(filter(None, [*counted, kept]))}.")
+    if not made.steps:
+        return [*lines, Line(f"Nothing to do{f': {kept}' if kept else ''}.")]
+    return [*lines, Line(f"{', '.join(filter(None, [*counted, kept]))}.")]
 
 
 def _headline(steps: list[Step]) -> str:

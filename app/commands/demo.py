@@ -27,8 +27,6 @@ from app.demo.visitors import Report, Visitors
 from app.program.exit_codes import INVALID, REFUSED, fail
 from app.program.outlet import unblocked
 
-cli = typer.Typer()
-
 NODES = {"node-a": "127.0.0.1", "node-b": "127.0.0.2", "node-c": "127.0.0.3"}
 """Of the fleet that is tried out, and where each is and serves."""
 
@@ -38,7 +36,6 @@ SECONDS_TO_END = 10.0
 Seed = Annotated[int | None, typer.Option(help="The seed of the visitors' random choices.", show_default=False)]
 
 
-@cli.command()
 @asks
 def visitors(
     reach: Reach,
@@ -59,7 +56,6 @@ def visitors(
         asyncio.run(_until_signalled(Visitors(reach.deck, where, Random(seed), print_report).run()))  # noqa: S311  # no secret
 
 
-@cli.command()
 def demo(
     port: Annotated[
         int, typer.Option(min=1024, max=65000, help="The page's port; the servers': steps +1 to +7, others from +11.")
@@ -91,7 +87,6 @@ def demo(
         raise typer.Exit(REFUSED)
 
 
-@cli.command()
 def fleet(
     port: Annotated[int, typer.Option(min=1024, max=65000, help="The pages' port, on 127.0.0.1 to 127.0.0.3.")] = PORT,
     seed: Seed = None,

@@ -14,8 +14,6 @@ from app.console.reach import Reach, asks, refusal_text
 from app.console.tables import escape, escape_line
 from app.program.exit_codes import INVALID, fail, print_error
 
-cli = typer.Typer()
-
 LINES_BEFORE = 10
 """Exceptions that ``--follow`` prints before the new ones."""
 
@@ -25,7 +23,6 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
 MOST_REMEMBERED = 5000
 
 
-@cli.command()
 @asks
 def exceptions(
     reach: Reach,

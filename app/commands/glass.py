@@ -15,8 +15,6 @@ from app.console.reach import Reach, asks
 from app.console.tables import escape, print_answer, table
 from app.program.exit_codes import INVALID, REFUSED, fail, print_error
 
-cli = typer.Typer()
-
 WAITS = {"wait", "select"}
 BLOCKS = {"accept", "recv", "recv_into", "send", "sendall", "sendmsg"}
 LONG = 0.0008
@@ -31,7 +29,6 @@ ENDS = {
 }
 
 
-@cli.command()
 @asks
 def calls(
     reach: Reach,
@@ -122,7 +119,6 @@ def _shown(encoded: str) -> str:
     )
 
 
-@cli.command()
 @asks
 def compare(
     reach: Reach,

@@ -13,22 +13,19 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic import ValidationError
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 import echodeck
 from app.console.figures import age
+from app.console.parameters import Command, Group
 from app.console.reach import Reach, asks
-from app.console.tables import escape, print_answer, table, to_terminal
+from app.console.tables import Line, escape, print_answer, table, to_terminal
 from app.experiments.compare import compared, same_machine
 from app.experiments.experiment import Experiment
 from app.experiments.plots import FIGURES
 from app.experiments.result import NoResult, Result, parse
 from app.program.exit_codes import INVALID, REFUSED, fail, print_error
 
-lab = typer.Typer(no_args_is_help=True, help="Measure variants, and read what was measured.")
-cli = typer.Typer()
-cli.add_typer(lab, name="lab")
+lab = typer.Typer(cls=Group, no_args_is_help=True, help="Measure variants, and read what was measured.")
 
 LOOK_EVERY = 0.3
 BARS = "▁▂▃▄▅▆▇█"
@@ -36,7 +33,7 @@ BARS = "▁▂▃▄▅▆▇█"
 Id = Annotated[str, typer.Argument(metavar="ID|FILE", help="An experiment's id, or a file with a result (JSON).")]
 
 
-@lab.command("list")
+@lab.command("list", cls=Command)
 @asks
 def list_(reach: Reach) -> None:
     """List the built-in experiments, and those that were begun."""
@@ -57,7 +54,7 @@ def _run_row(one: echodeck.Experiment) -> tuple[str, ...]:
     return one.id, one.state, trials, f"{age(one.started)} ago", ", ".join(one.variants), one.question
 
 
-@lab.command()
+@lab.command(cls=Command)
 @asks
 def run(
     reach: Reach,
@@ -89,14 +86,14 @@ def run(
         fail(f"{len(missed)} of {len(result.expected)} expectations do not hold", REFUSED)
 
 
-@lab.command()
+@lab.command(cls=Command)
 @asks
 def show(reach: Reach, id: Id) -> None:
     """Show what came out of an experiment."""
     _show(reach, _result(reach, id))
 
 
-@lab.command()
+@lab.command(cls=Command)
 @asks
 def compare(reach: Reach, a: Id, b: Id) -> None:
     """Show two results beside each other: what both have measured."""
@@ -173,7 +170,8 @@ def _bar(of: int) -> Iterator[Any]:
     if not sys.stderr.isatty():
         yield lambda done: None
         return
-    from rich.console import Console
+    from rich.console import Console  # slow to import, and needed in a terminal only
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
         TextColumn("measuring"),
@@ -232,7 +230,7 @@ def _show(reach: Reach, result: Result) -> None:
         reach.hint(note)
 
 
-def _points(result: Result) -> Table:
+def _points(result: Result) -> list[Line]:
     factor = result.experiment.factor
     most = max((one.msgs_per_s for one in result.points), default=1.0) or 1.0
     rows = (

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import httpx
 import typer
-from pydantic import ValidationError
 
 import echodeck
 from app.console.reach import DEFAULT_URL, AsJson
 from app.console.tables import escape
 from app.program import whereabouts
 from app.program.exit_codes import INVALID, REFUSED, fail
-from app.settings import Settings
 
-cli = typer.Typer()
+if TYPE_CHECKING:  # imports pydantic, which ``health`` does not need
+    from app.settings import Settings
 
 
-@cli.command("serve")
-def serve_command(
+def serve(
     host: Annotated[str | None, typer.Option(help="The page's address.  [127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="The page's port; 0 picks a free one.  [8000]")] = None,
     state: Annotated[str | None, typer.Option(help="The file that keeps the state; `:memory:` for none.")] = None,
@@ -108,6 +105,10 @@ def serve_command(
 
 
 def _settings(options: dict[str, Any]) -> Settings:
+    from pydantic import ValidationError
+
+    from app.settings import Settings
+
     try:
         return Settings(**options)
     except RuntimeError:
@@ -121,7 +122,6 @@ def _settings(options: dict[str, Any]) -> Settings:
         raise typer.Exit(INVALID) from None
 
 
-@cli.command()
 def health(
     url: Annotated[
         str | None,
@@ -146,7 +146,7 @@ def health(
     try:
         with echodeck.Client(addresses[0], patience=patience) as deck:
             deck.check_ready()
-    except (echodeck.Unreachable, httpx.InvalidURL, ValueError) as reason:
+    except (echodeck.Unreachable, ValueError) as reason:
         fail(escape(str(reason)), REFUSED)
     except echodeck.Refused as reason:
         fail(escape(reason.detail), REFUSED)

@@ -1,22 +1,20 @@
-"""``echodeck ls``, ``show``, ``stop``, ``restart`` and ``rm``; ``nodes``, ``drain`` and ``resume`` for the nodes of a
-fleet."""
+"""``echodeck ls``, ``show``, ``stop``, ``restart`` and ``rm``; ``variants`` and ``source`` for what servers run;
+``nodes``, ``drain`` and ``resume`` for the nodes of a fleet."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 import echodeck
 from app.console import completing
 from app.console.figures import age, share, size
 from app.console.many import to_each
 from app.console.reach import Reach, asks
-from app.console.tables import table
-
-cli = typer.Typer()
+from app.console.tables import Line, escape, table, to_terminal
 
 Name = Annotated[
     str,
@@ -30,7 +28,6 @@ Names = Annotated[
 NodeName = Annotated[str, typer.Argument(metavar="NODE", help="The node's name.", show_default=False)]
 
 
-@cli.command()
 @asks
 def ls(
     reach: Reach,
@@ -56,7 +53,7 @@ def ls(
 COLUMNS = ("VARIANT", "STATE", "SINCE", "ADDRESS", "OPEN", "WAIT", "IN", "OUT", "EXC", "LOOP")
 
 
-def server_table(servers: list[echodeck.Server]) -> Table:
+def server_table(servers: list[echodeck.Server]) -> list[Line]:
     in_a_fleet = any(one.node for one in servers)
     return table(
         (
@@ -99,7 +96,6 @@ def address(server: echodeck.Server) -> str:
     return f"[{server.host}]:{server.port}" if ":" in server.host else f"{server.host}:{server.port}"
 
 
-@cli.command()
 @asks
 def show(reach: Reach, name: Name) -> None:
     """Show one server: its figures and settings, and why it ended last."""
@@ -131,7 +127,6 @@ def _counts(counts: echodeck.Counts) -> Iterator[tuple[str, int]]:
         yield what, getattr(counts, what)
 
 
-@cli.command()
 @asks
 def stop(
     reach: Reach,
@@ -149,7 +144,6 @@ def stop(
     to_each(names, do, "stopping", long=drain > 0)
 
 
-@cli.command()
 @asks
 def restart(reach: Reach, names: Names) -> None:
     """Stop servers and start them again. The command returns when they listen."""
@@ -161,7 +155,6 @@ def restart(reach: Reach, names: Names) -> None:
     to_each(names, do, "restarting")
 
 
-@cli.command()
 @asks
 def rm(reach: Reach, names: Names) -> None:
     """Stop servers and remove them."""
@@ -173,7 +166,37 @@ def rm(reach: Reach, names: Names) -> None:
     to_each(names, do, "removing")
 
 
-@cli.command()
+@asks
+def variants(reach: Reach) -> None:
+    """List the variants: the ways in which a server can serve."""
+    found = reach.deck.variants()
+    rows = ((str(one.step or "-"), one.name, one.runs_on, one.title, one.lesson) for one in found)
+    columns = ("STEP", "NAME", "RUNS ON", "TITLE", "LESSON")
+    reach.answer(found, table(columns, rows, right=frozenset({"STEP"}), gives_way=("LESSON", "RUNS ON")))
+
+
+@asks
+def source(
+    reach: Reach,
+    variant: Annotated[
+        str,
+        typer.Argument(metavar="VARIANT", help="One of `echodeck variants`.", autocompletion=completing.variants),
+    ],
+) -> None:
+    """Print the source file of a variant."""
+    text = reach.deck.source(variant)
+    if reach.as_json:
+        reach.answer_json({"variant": variant, "source": text})
+    elif to_terminal():
+        from rich.console import Console  # slow to import, and needed in a terminal only
+        from rich.syntax import Syntax
+
+        source = Syntax(escape(text), "python", theme="ansi_dark", background_color="default", word_wrap=True)
+        Console().print(source, soft_wrap=True)
+    else:
+        sys.stdout.write(text)
+
+
 @asks
 def nodes(reach: Reach) -> None:
     """List the nodes of the fleet."""
@@ -199,7 +222,6 @@ def nodes(reach: Reach) -> None:
         reach.hint("This app is no node of a fleet; `echodeck serve --fleet` makes it one.")
 
 
-@cli.command()
 @asks
 def drain(reach: Reach, node: NodeName) -> None:
     """Have a node give its floating servers to others, and take no more."""
@@ -207,7 +229,6 @@ def drain(reach: Reach, node: NodeName) -> None:
     reach.answer(one, f"{one.name} gives its servers away; {one.servers or 0} are pinned to it.")
 
 
-@cli.command()
 @asks
 def resume(reach: Reach, node: NodeName) -> None:
     """Have a node take servers again."""

@@ -1,55 +1,20 @@
-"""What there is to start (``echodeck variants`` and ``source``); to start a server, and to change one."""
+"""``echodeck start`` and ``change``: the commands with an option for each setting of a server."""
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
-from rich.syntax import Syntax
 
 import echodeck
 from app.commands.servers import Name, address
 from app.console import completing
 from app.console.reach import Reach, asks
 from app.console.setting_options import NONE, takes_settings, without_those_left_out
-from app.console.tables import escape, out, table, to_terminal
 from app.program.exit_codes import INVALID, fail
 from app.supervising.spec import Limits
 
-cli = typer.Typer()
 
-
-@cli.command()
-@asks
-def variants(reach: Reach) -> None:
-    """List the variants: the ways in which a server can serve."""
-    found = reach.deck.variants()
-    rows = ((str(one.step or "-"), one.name, one.runs_on, one.title, one.lesson) for one in found)
-    columns = ("STEP", "NAME", "RUNS ON", "TITLE", "LESSON")
-    reach.answer(found, table(columns, rows, right=frozenset({"STEP"}), gives_way=("LESSON", "RUNS ON")))
-
-
-@cli.command()
-@asks
-def source(
-    reach: Reach,
-    variant: Annotated[
-        str,
-        typer.Argument(metavar="VARIANT", help="One of `echodeck variants`.", autocompletion=completing.variants),
-    ],
-) -> None:
-    """Print the source file of a variant."""
-    text = reach.deck.source(variant)
-    if reach.as_json:
-        reach.answer_json({"variant": variant, "source": text})
-    elif to_terminal():
-        out.print(Syntax(escape(text), "python", theme="ansi_dark", background_color="default", word_wrap=True))
-    else:
-        sys.stdout.write(text)
-
-
-@cli.command()
 @asks
 @takes_settings("port", "name", "host", "on", *Limits.model_fields)
 def start(
@@ -78,7 +43,6 @@ def start(
     reach.answer(server, f"{server.name} listens on {address(server)}")
 
 
-@cli.command()
 @asks
 @takes_settings(*Limits.model_fields, "port", "host", "on")
 def change(

@@ -10,17 +10,13 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 import echodeck
 from app.commands.clients import Interval
 from app.console.figures import share, size
 from app.console.live import View, keep_looking
 from app.console.reach import Answer, Reach, asks
-from app.console.tables import out, print_answer, table, to_terminal
-
-cli = typer.Typer()
+from app.console.tables import Line, height, print_answer, table
 
 
 class Sort(StrEnum):
@@ -64,7 +60,6 @@ class Look:
     rows: list[Row]
 
 
-@cli.command()
 @asks
 def top(
     reach: Reach,
@@ -87,8 +82,7 @@ def top(
     if reach.as_json:
         reach.answer_json(view.to_json(found))
     else:
-        for part in view.to_parts(found):
-            print_answer(part if isinstance(part, Table) else part.plain)
+        print_answer(view.to_lines(found))
 
 
 class Top(View[Look]):
@@ -146,11 +140,11 @@ class Top(View[Look]):
             ],
         }
 
-    def to_parts(self, found: Look) -> list[Text | Table]:
+    def to_lines(self, found: Look) -> list[Line]:
         rows = self._sorted(found.rows)
-        most = max(1, out.height - 7) if to_terminal() else len(rows)
+        most = max(1, height() - 7)
         below = f"by {self._sort}" + (f"; {len(rows) - most} more" if len(rows) > most else "")
-        return [*_head(found), Text(""), _table(rows[:most]), Text(below, style="dim")]
+        return [*map(Line, _head(found)), Line(""), *_table(rows[:most]), Line(below, "dim")]
 
     def key(self, pressed: str) -> bool:
         for one in pressed:
@@ -163,24 +157,22 @@ class Top(View[Look]):
         return sorted(rows, key=KEYS[self._sort])
 
 
-def _head(found: Look) -> list[Text]:
+def _head(found: Look) -> list[str]:
     loop, rows = found.loop, found.rows
     shares, lag = loop["share"], loop["lag_ms"]
     idle, app = shares.get("idle", 0.0), shares.get("app", 0.0)
     servers = max(0.0, sum(shares.values()) - idle - app)
     running = sum(row.state == "running" for row in rows)
     return [
-        Text(
-            f"{found.at.astimezone():%H:%M:%S}  {len(rows)} servers, {running} running  "
-            f"{sum(row.open for row in rows)} open, {sum(row.waiting for row in rows)} waiting  "
-            f"{sum(row.exceptions for row in rows)} exceptions"
-        ),
-        Text(f"loop: servers {share(servers)}, app {share(app)}, idle {share(idle)}"),
-        Text(f"lag: p50 {lag['p50']:.1f} ms, p99 {lag['p99']:.1f}, max {lag['max']:.1f}; stalls: {loop['stalled']}"),
+        f"{found.at.astimezone():%H:%M:%S}  {len(rows)} servers, {running} running  "
+        f"{sum(row.open for row in rows)} open, {sum(row.waiting for row in rows)} waiting  "
+        f"{sum(row.exceptions for row in rows)} exceptions",
+        f"loop: servers {share(servers)}, app {share(app)}, idle {share(idle)}",
+        f"lag: p50 {lag['p50']:.1f} ms, p99 {lag['p99']:.1f}, max {lag['max']:.1f}; stalls: {loop['stalled']}",
     ]
 
 
-def _table(rows: list[Row]) -> Table:
+def _table(rows: list[Row]) -> list[Line]:
     return table(
         ("NAME", "STATE", "LOOP", "THREAD", "OPEN", "WAIT", "IN/s", "OUT/s", "EXC"),
         (

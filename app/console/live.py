@@ -17,17 +17,13 @@ import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import typer
-from rich.console import Group, RenderableType
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 import echodeck
 from app.console.reach import Answer, Reach, refusal_text
-from app.console.tables import escape, out, print_answer, to_terminal
+from app.console.tables import Line, escape, print_answer, to_terminal
 from app.program.exit_codes import print_error
 
 POLL_INTERVAL = 0.1
@@ -51,7 +47,7 @@ class View(Generic[T]):
         """The output for programs."""
         raise NotImplementedError
 
-    def to_parts(self, found: T) -> list[Text | Table]:
+    def to_lines(self, found: T) -> list[Line]:
         """The output for people."""
         raise NotImplementedError
 
@@ -123,8 +119,7 @@ def _print_each(reach: Reach, view: View[T], looks: _Looks[T]) -> None:
             if reach.as_json:
                 reach.answer_json(view.to_json(looks.found))
             else:
-                for part in view.to_parts(looks.found):
-                    print_answer(part if isinstance(part, Table) else part.plain)
+                print_answer(view.to_lines(looks.found))
                 typer.echo()
         if (looks.trouble is None) != (reported is None):
             reported = looks.trouble
@@ -133,7 +128,7 @@ def _print_each(reach: Reach, view: View[T], looks: _Looks[T]) -> None:
 
 
 def _redraw(view: View[T], looks: _Looks[T]) -> None:
-    with _on_screen(view.whole) as live, _keys() as pressed:
+    with _on_screen(view.whole) as draw, _keys() as pressed:
         drawn = 0.0
         while True:
             fresh = looks.take(0.0)
@@ -142,26 +137,31 @@ def _redraw(view: View[T], looks: _Looks[T]) -> None:
                 return
             if fresh or key or time.monotonic() - drawn > 1.0:
                 drawn = time.monotonic()
-                live.update(_render(view, looks), refresh=True)
-
-
-def _render(view: View[T], looks: _Looks[T]) -> RenderableType:
-    note = looks.note
-    parts: list[Any] = [*([Text(note, style="bold red")] if note else []), *view.to_parts(looks.found)]
-    return Group(*parts)
+                note = looks.note
+                draw([*([Line(note, "bold red")] if note else []), *view.to_lines(looks.found)])
 
 
 @contextmanager
-def _on_screen(whole: bool) -> Iterator[Live]:
-    """The terminal is restored, whatever ends the program."""
+def _on_screen(whole: bool) -> Iterator[Callable[[list[Line]], None]]:
+    """Yields a function that draws lines in the place of those before. The terminal is restored, whatever ends the
+    program."""
+    from rich.console import Console, Group  # slow to import, and needed in a terminal only
+    from rich.live import Live
+    from rich.text import Text
 
     def end(signum: int, _: object) -> None:
         sys.exit(128 + signum)
 
     for name in ("SIGTERM", "SIGHUP"):
         signal.signal(getattr(signal, name), end)
-    with Live(console=out, screen=whole, auto_refresh=False, vertical_overflow="crop") as live:
-        yield live
+    console = Console(highlight=False, markup=False, emoji=False)
+    with Live(console=console, screen=whole, auto_refresh=False, vertical_overflow="crop") as live:
+
+        def draw(lines: list[Line]) -> None:
+            texts = (Text(line.text, line.style, no_wrap=True, overflow="crop") for line in lines)
+            live.update(Group(*texts), refresh=True)
+
+        yield draw
 
 
 def _no_key(seconds: float) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from itertools import count
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 import echodeck
 from app.console.reach import exit_code, refusal_text
@@ -23,7 +23,28 @@ def to_each(names: Sequence[str], do: Callable[[str], None], label: str = "", lo
 
     ``label`` is the text of the bar, on stderr and only if that is a terminal; ``long``: one name has a bar, too.
     """
-    bar = Progress(
+    worst = 0
+    shown = label and sys.stderr.isatty() and (long or len(names) >= MANY)
+    with _bar(len(names)) if shown else nullcontext(lambda description: None) as begin:
+        for name in names:
+            begin(escape(f"{label} {name}"))
+            try:
+                do(name)
+            except echodeck.Refused as reason:
+                message = refusal_text(reason)
+                print_error(message if len(names) == 1 or escape(name) in message else f"{escape(name)}: {message}")
+                worst = max(worst, exit_code(reason))
+    if worst:
+        raise typer.Exit(worst)
+
+
+@contextmanager
+def _bar(total: int) -> Iterator[Callable[[str], None]]:
+    """Yields a function that shows the begin of the next step."""
+    from rich.console import Console  # slow to import, and needed in a terminal only
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    with Progress(
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -32,19 +53,7 @@ def to_each(names: Sequence[str], do: Callable[[str], None], label: str = "", lo
         console=Console(stderr=True),
         transient=True,
         redirect_stdout=sys.stdout.isatty(),  # else an answer that goes to a pipe would go to the bar's terminal
-        disable=not (label and sys.stderr.isatty() and (long or len(names) >= MANY)),
-    )
-    worst = 0
-    with bar:
-        task = bar.add_task("", total=len(names))
-        for name in names:
-            bar.update(task, description=escape(f"{label} {name}"))
-            try:
-                do(name)
-            except echodeck.Refused as reason:
-                message = refusal_text(reason)
-                print_error(message if len(names) == 1 or escape(name) in message else f"{escape(name)}: {message}")
-                worst = max(worst, exit_code(reason))
-            bar.advance(task)
-    if worst:
-        raise typer.Exit(worst)
+    ) as bar:
+        task = bar.add_task("", total=total)
+        begun = count()
+        yield lambda description: bar.update(task, description=description, completed=next(begun))

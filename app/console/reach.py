@@ -8,20 +8,16 @@ import inspect
 import os
 import re
 import sys
-import tomllib
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NamedTuple, NoReturn, Protocol
 from urllib.parse import urlsplit
 
-import httpx
 import typer
 from platformdirs import user_config_path
-from pydantic import BaseModel, ConfigDict, ValidationError
-from rich.table import Table
 
 import echodeck
 from app.console import figures
-from app.console.tables import encode_json, escape, print_answer
+from app.console.tables import Line, encode_json, escape, print_answer
 from app.program.exit_codes import INVALID, NOT_ALLOWED, REFUSED, UNKNOWN, UNREACHABLE, fail, print_error
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -35,13 +31,18 @@ NOT_WRITTEN = frozenset({errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EFBIG, errn
 NOT_BY_TOKEN = frozenset({"port-not-allowed", "host-not-allowed"})
 """Refusals with 403 that do not depend on the token."""
 
-Answer = BaseModel | Sequence[BaseModel] | Sequence[str] | dict[str, Any]
+
+class Model(Protocol):
+    """An ``echodeck.Shape``, or a model of pydantic."""
+
+    def model_dump(self, *, mode: Literal["json"]) -> dict[str, Any]: ...
 
 
-class Configured(BaseModel):
+Answer = Model | Sequence[Model] | Sequence[str] | dict[str, Any]
+
+
+class Configured(NamedTuple):
     """The fields of the config file."""
-
-    model_config = ConfigDict(extra="forbid")
 
     url: str | None = None
     token: str | None = None
@@ -54,7 +55,7 @@ class Reach:
         self.deck = deck
         self.as_json = as_json
 
-    def answer(self, answer: Answer, text: str | Table) -> None:
+    def answer(self, answer: Answer, text: str | list[Line]) -> None:
         """One JSON document on a line, or the text for a person."""
         if self.as_json:
             self.answer_json(answer)
@@ -140,7 +141,7 @@ def client(url: str | None, token: str | None, patience: float = echodeck.SECOND
         fail(no_address, INVALID)
     try:
         return echodeck.Client(where, given or None, patience)
-    except httpx.InvalidURL:
+    except UnicodeError:
         fail(no_address, INVALID)
     except ValueError as reason:
         fail(f"--url {_shown(where)}: {reason}", INVALID)
@@ -171,12 +172,17 @@ def configuration() -> Configured:
     except RuntimeError:  # there is no home directory
         return Configured()
     try:
-        return Configured.model_validate(tomllib.loads(file.read_bytes().decode("utf-8-sig")))
+        text = file.read_bytes().decode("utf-8-sig")
+        import tomllib  # few have the file
+
+        fields = tomllib.loads(text)
+        if unknown := fields.keys() - Configured._fields:
+            raise ValueError(f"there is no field {', '.join(sorted(unknown))}")
+        if wrong := [name for name, value in fields.items() if not isinstance(value, str)]:
+            raise ValueError(f"{', '.join(wrong)} must be text in quotes")
+        return Configured(**fields)
     except (FileNotFoundError, NotADirectoryError):
         return Configured()
-    except ValidationError as reason:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in reason.errors())
-        fail(f"{file} cannot be used: {wrong}", INVALID)
     except OSError as reason:
         print_error(f"{file} is not read: {reason.strerror}")
         return Configured()

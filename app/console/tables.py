@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from pydantic import BaseModel
-from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+import typer
 
 WIDE = 1_000_000
 """Width of a table that goes to a file or another program: no column is left out, and no line is folded."""
 
 GAP = 2
 
-out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+class Line(NamedTuple):
+    """A line of text; ``style`` is for a terminal: ``bold``, ``dim``, a colour, or several of them."""
+
+    text: str
+    style: str = ""
 
 
 def to_terminal() -> bool:
@@ -27,7 +30,11 @@ def to_terminal() -> bool:
 
 
 def width() -> int:
-    return out.width if to_terminal() else WIDE
+    return shutil.get_terminal_size().columns if to_terminal() else WIDE
+
+
+def height() -> int:
+    return shutil.get_terminal_size().lines if to_terminal() else WIDE
 
 
 def escape(text: str) -> str:
@@ -47,7 +54,7 @@ def encode_json(value: Any) -> str:
 
 
 def _plain_data(value: Any) -> Any:
-    if isinstance(value, BaseModel):
+    if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     return [_plain_data(one) for one in value] if isinstance(value, list | tuple) else value
 
@@ -58,43 +65,51 @@ def table(
     right: frozenset[str] = frozenset(),
     gives_way: Sequence[str] = (),
     room: int | None = None,
-) -> Table:
+) -> list[Line]:
     """Columns in ``right`` hold figures. On a narrow terminal, columns in ``gives_way`` are left out, the first one
     first. The terminal wraps a line that is still too long, so that a name can always be copied."""
     room = width() if room is None else room
-    cells = [[escape_line(cell) for cell in row] for row in rows]
-    widths = {
-        column: max(cell_len(text) for text in (column, *(row[number] for row in cells)))
-        for number, column in enumerate(columns)
-    }
+    cells = [columns, *([escape_line(cell) for cell in row] for row in rows)]
+    widths = {column: max(_cell_len(row[number]) for row in cells) for number, column in enumerate(columns)}
     for column in gives_way:
         if sum(widths.values()) + GAP * (len(widths) - 1) > room:
             widths.pop(column, None)
-    made = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
-    last = list(widths)[-1]
-    for column, cell_width in widths.items():
-        figures = column in right
-        made.add_column(
-            column,
-            justify="right" if figures else "left",
-            no_wrap=True,
-            min_width=cell_width if figures or column != last else None,
-        )
-    kept = [number for number, column in enumerate(columns) if column in widths]
+    lines = list[Line]()
     for row in cells:
-        made.add_row(*(Text(row[number]) for number in kept))
-    return made
+        padded = []
+        for column, text in zip(columns, row, strict=True):
+            if column in widths:
+                padding = " " * (widths[column] - _cell_len(text))
+                padded.append(padding + text if column in right else text + padding)
+        lines.append(Line((" " * GAP).join(padded).rstrip(), "" if lines else "bold"))
+    return lines
 
 
-def print_answer(text: str | Table) -> None:
+def _cell_len(text: str) -> int:
+    """The width in a terminal."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len  # letters of other scripts may be two cells wide
+
+    return cell_len(text)
+
+
+def print_answer(answer: str | Iterable[Line]) -> None:
     """Print on stdout; an empty text prints no line."""
-    if isinstance(text, str):
-        if text:
-            sys.stdout.write(f"{escape(text)}\n")
-            sys.stdout.flush()
-        return
-    console = Console(highlight=False, markup=False, emoji=False, width=WIDE)
-    with console.capture() as captured:
-        console.print(text)
-    for one in captured.get().splitlines():
-        sys.stdout.write(f"{one.rstrip()}\n")
+    if isinstance(answer, str):
+        answer = [Line(answer)] if answer else []
+    lines = [Line(escape(line.text), line.style) for line in answer]
+    sys.stdout.write("".join(f"{_styled(line) if to_terminal() else line.text}\n" for line in lines))
+    sys.stdout.flush()
+
+
+def _styled(line: Line) -> str:
+    """With ANSI escape sequences, unless the environment asks for none (https://no-color.org)."""
+    words = line.style.split()
+    if not words or os.environ.get("TERM") in {"dumb", "unknown"}:
+        return line.text
+    colour = None if os.environ.get("NO_COLOR") else next((word for word in words if word not in ATTRIBUTES), None)
+    return typer.style(line.text, colour, bold="bold" in words or None, dim="dim" in words or None)
+
+
+ATTRIBUTES = {"bold", "dim"}
