@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from platformdirs import user_state_path
-from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic.fields import FieldInfo
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from echodeck import NO_TOKEN, is_token
 
@@ -62,37 +55,43 @@ def _token_in(file: Path | None) -> SecretStr | None:
     return token
 
 
-class _Environment(EnvSettingsSource):
-    """Without what Kubernetes puts there for a Service of the name echodeck: ECHODECK_PORT=tcp://10.0.0.1:8000."""
+def _environment() -> dict[str, str]:
+    """What is set as ECHODECK_PORT and so on, in any case; what is empty is not set.
 
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        value, key, is_complex = super().get_field_value(field, field_name)
-        if field_name == "port" and isinstance(value, str) and re.match(r"(tcp|udp|sctp)://", value):
-            value = None
-        return value, key, is_complex
+    Without what Kubernetes sets for a Service of the name echodeck: ECHODECK_PORT=tcp://10.0.0.1:8000.
+    """
+    found = {
+        name.lower().removeprefix("echodeck_"): value
+        for name, value in os.environ.items()
+        if name.lower().startswith("echodeck_") and value
+    }
+    if re.match(r"(tcp|udp|sctp)://", found.get("port", "")):
+        del found["port"]
+    return found
 
 
-class Settings(BaseSettings):
-    """Times in seconds."""
+class Settings(BaseModel):
+    """Times in seconds. What is not given is taken from the environment."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="ECHODECK_", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
-    )
+    model_config = ConfigDict(arbitrary_types_allowed=True, hide_input_in_errors=True, validate_default=True)
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**_environment() | given)
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     state: Annotated[str, Field(min_length=1)] = Field(default_factory=default_state)
     config: Path | None = None
-    ports: Annotated[range, NoDecode] = range(1024, 65536)
+    ports: range = range(1024, 65536)
     loop: Literal["asyncio", "uvloop"] = "asyncio"
     token: SecretStr | None = None
     viewer_token: SecretStr | None = None
     token_file: Path | None = None
     viewer_token_file: Path | None = None
     trust_network: bool = False
-    allowed_hosts: Annotated[frozenset[str], NoDecode] = frozenset()
+    allowed_hosts: frozenset[str] = frozenset()
     root_path: str = ""
-    proxies: Annotated[tuple[Network, ...], NoDecode] = ()
+    proxies: tuple[Network, ...] = ()
     connections: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     streams: Annotated[int, Field(ge=1, le=10_000)] = 100
     terminals: Annotated[int, Field(ge=0, le=100_000)] = 1000
@@ -101,7 +100,7 @@ class Settings(BaseSettings):
     journal_days: Annotated[float, Field(gt=0, le=36_500)] = 30.0
     quiet: bool = False
     ends_with: Annotated[int, Field(gt=0)] | None = None
-    fleet: Annotated[tuple[str, ...], NoDecode] = ()
+    fleet: tuple[str, ...] = ()
     node: Annotated[str, Field(pattern=NODE_PATTERN)] | None = None
     advertise: str | None = None
     serve_on: str = "127.0.0.1"
@@ -203,17 +202,6 @@ class Settings(BaseSettings):
                 "--renew, --fence and --lease do not fit: two renewals must fit before the fence, and the fence must "
                 "come at least a fifth of the lease before its end, as clocks differ"
             )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, _Environment(settings_cls)
 
     @property
     def beyond_loopback(self) -> bool:
