@@ -241,7 +241,8 @@ async def test_a_process_that_stood_still_goes_on(program: StartProgram, seconds
                 pass
     assert set(states(running).values()) == {"running"}
     assert httpx.get(f"{running.url}/exceptions").json()["items"] == []
-    assert len(httpx.get(f"{running.url}/loop").json()["stalls"]) <= 1
+    stalls = httpx.get(f"{running.url}/loop").json()["stalls"]  # a busy machine makes short ones
+    assert len([one for one in stalls if one["seconds"] > seconds / 2]) <= 1
 
 
 @pytest.mark.parametrize(

@@ -521,7 +521,7 @@ def test_answers_are_as_the_document_says(running: str, case: schemathesis.Case)
 
 @pytest.mark.slow
 @schema.parametrize()
-@settings(BY_CHANCE, max_examples=30)
+@settings(BY_CHANCE, max_examples=15)
 def test_answers_to_many_are_as_the_document_says(running: str, case: schemathesis.Case) -> None:
     answer_is_as_the_document_says(running, case)
 
