@@ -36,7 +36,11 @@ LATER = {
     "app.measuring": "the lab, a moment later",
     "app.recordings": "tracing, a moment later",
     "babel.messages": "reads catalogues, which English has none of",
+    "httpcore": "asks other apps; a server does not",
+    "httpx": "asks other nodes; an app alone does not",
     "prometheus_client": "for /metrics",
+    "pygments": "colours a variant's source, on a server's page only",
+    "rich": "for tables in a terminal",
     "tomli_w": "writes manifests, for `echodeck export`",
     "uvloop": "only with --loop uvloop",
 }
