@@ -1,4 +1,4 @@
-"""What a command imports: what it needs, and when it runs."""
+"""The modules that a command imports, and the table from which its help is shown until then."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ UNNEEDED = {
     "pydantic": "takes longer than everything else: the client's objects and the values of options do without",
     "rich": "draws progress bars and live views, and colours code, in a terminal",
     "tomllib": "reads a config file, which few have",
-    "urllib.request": "looks for proxies, for an app on another machine",
+    "urllib.request": "reads proxies from the environment, for an app on another machine",
     "websockets": "used by `term` only",
 }
 """What a command that makes a request to the app must not import, and why."""
@@ -62,7 +62,7 @@ AT_LAUNCH = "import app.program.launch\napp.program.launch.launch = lambda *_: N
 
 
 def imported(url: str, *words: str, patch: str = "", **more: str) -> set[str]:
-    """The modules that the program has imported at its end."""
+    """The modules that the program has imported when it ends."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.replace("{patch}", patch), *words],
         cwd=ROOT,
@@ -85,7 +85,7 @@ def test_each_module_that_is_not_imported_exists(name: str) -> None:
 
 
 @pytest.mark.parametrize("words", ["--version", "--help", "", "nothing"])
-def test_what_asks_nothing_imports_no_command(words: str) -> None:
+def test_version_help_and_mistakes_import_no_command(words: str) -> None:
     assert needless(imported("http://127.0.0.1:1", *words.split()), LATER) == {}
 
 
@@ -105,19 +105,19 @@ def test_completion_imports_the_command_whose_arguments_are_completed(echo_serve
     assert needless(complete("echodeck stop a"), UNNEEDED) == {}
 
 
-def test_what_serves_imports_no_client() -> None:
+def test_a_serving_process_imports_no_client_before_it_is_ready() -> None:
     found = imported("", "serve", "--port", "0", "--state", ":memory:", patch=AT_LAUNCH)
     assert needless(found, NO_CLIENT) == {}
     assert "app.program.app" in found
 
 
-def test_a_test_that_has_no_server_imports_no_client() -> None:
+def test_pytest_imports_no_client_until_a_test_needs_a_server() -> None:
     program = "import json, sys, pytest_echodeck\nprint(json.dumps(list(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, check=True, timeout=60)
     assert not {"echodeck", "httpcore"} & set(json.loads(done.stdout))
 
 
-def test_the_client_itself_is_imported_without_what_it_needs_later() -> None:
+def test_the_client_library_imports_its_dependencies_when_they_are_used() -> None:
     program = "import json, sys, echodeck\nprint(json.dumps(list(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, check=True, timeout=60)
     assert needless(set(json.loads(done.stdout)), {**LATER, "email": "dates of answers", "ssl": "TLS"}) == {}

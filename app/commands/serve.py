@@ -1,6 +1,7 @@
-"""``echodeck serve``: the app itself; ``echodeck health``: whether it is well."""
+"""``echodeck serve``: the app itself; ``echodeck health``: whether it is well.
 
-from __future__ import annotations
+Annotations are not postponed here: typer would evaluate those of forty options four times.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -104,7 +105,7 @@ def serve(
     launch(settings, as_json)
 
 
-def _settings(options: dict[str, Any]) -> Settings:
+def _settings(options: dict[str, Any]) -> "Settings":
     from pydantic import ValidationError
 
     from app.settings import Settings
