@@ -54,7 +54,7 @@ class FleetRegistry:
     async def adding(self, name: str, spec: ServerSpec, desired: Desired) -> AsyncIterator[Added]:
         if spec.on not in (None, self.node):
             raise Invalid(f"This is the node {self.node!r}; the server is for another one.", field="on")
-        if name in self._picture.servers:
+        if name in self._picture.servers or name in self.busy:  # by another call to this node, perhaps
             raise self._taken(name)
         self.busy.add(name)
         try:
