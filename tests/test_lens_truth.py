@@ -217,7 +217,10 @@ def compare_waits(told: list[dict[str, Any]], trace: list[Traced], port: int, ac
     first, last = life_of(trace, port)[0], life_of(trace, last_port)[1]
     theirs = [one for one in trace[first:last] if one.name.startswith("epoll_") and "wait" in one.name]
     loops = Counter(one.descriptor for one in theirs).most_common(1)[0][0]
-    assert ours == sum(one.descriptor == loops for one in theirs) > 10
+    waits = [one for one in theirs if one.descriptor == loops]
+    # What the sampler's signal interrupts, Python tries again, unless its time is over: to the caller that is one call.
+    interrupted = sum(one.errno == "EINTR" for one in waits)
+    assert 10 < len(waits) - interrupted <= ours <= len(waits)
 
 
 def life_of(trace: list[Traced], port: int) -> tuple[int, int]:

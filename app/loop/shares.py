@@ -1,4 +1,4 @@
-"""How the loop's time is divided among servers, and how late it is: the arithmetic, without a clock or a thread."""
+"""How the loop's time is divided among servers, and its lag: the arithmetic, without a clock or a signal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 HALF_LIFE = 0.7
-"""Seconds after which a look weighs half as much in the shares: what began two seconds ago shows as what it is."""
+"""Seconds after which a sample weighs half as much in the shares: what began two seconds ago shows as what it is."""
 
 APP, IDLE = "app", "idle"
 NOT_SERVERS = frozenset({APP, IDLE})
@@ -24,8 +24,9 @@ class Lag:
     max: float = 0.0
 
 
-class Look(NamedTuple):
-    """Which server had the loop; and since the look before, the seconds that passed, and those that its thread used."""
+class Sample(NamedTuple):
+    """Which server had the loop at that time; ``passed`` is the seconds since the sample before, ``used`` the processor
+    time of the loop's thread in them."""
 
     at: float
     owner: str
@@ -33,20 +34,20 @@ class Look(NamedTuple):
     used: float
 
 
-def divide(looks: Iterable[Look], now: float) -> dict[str, float]:
-    """Shares of the loop's time by server, ``APP`` and ``IDLE``, which make 1 together; recent looks weigh more."""
+def divide(samples: Iterable[Sample], now: float) -> dict[str, float]:
+    """Shares of the loop's time by server, ``APP`` and ``IDLE``, which make 1 together; recent samples weigh more."""
     total, used = 0.0, 0.0
     parts: defaultdict[str, float] = defaultdict(float)
-    for look in looks:
-        weight = 0.5 ** ((now - look.at) / HALF_LIFE)
-        total += weight * look.passed
-        used += weight * look.used
-        parts[look.owner] += weight * look.passed
+    for sample in samples:
+        weight = 0.5 ** ((now - sample.at) / HALF_LIFE)
+        total += weight * sample.passed
+        used += weight * sample.used
+        parts[sample.owner] += weight * sample.passed
     if not total:
         return {APP: 0.0, IDLE: 1.0}
-    seen_busy = 1 - parts.pop(IDLE, 0.0) / total
-    # A callback that sleeps keeps the loop and uses no processor; one that is seen only as it waits uses much.
-    busy = min(1.0, max(seen_busy, used / total))
+    sampled_busy = 1 - parts.pop(IDLE, 0.0) / total
+    # A callback that sleeps has the loop and uses no processor; short callbacks are seldom sampled, and use it.
+    busy = min(1.0, max(sampled_busy, used / total))
     all_parts = sum(parts.values())
     if not all_parts:
         return {APP: busy, IDLE: 1 - busy}

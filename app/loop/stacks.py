@@ -1,4 +1,8 @@
-"""Where code is at this moment: a frame as file, line, function and the line's text."""
+"""Where code is at this moment: a frame as file, line, function and the line's text.
+
+Of a thread's own frames and of suspended tasks that is without risk. Frames of other threads (``frames``) are read on
+request only: for the tasks and lines that somebody asks for, and once as a trace of a server in threads begins.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ ROOM = 200
 
 
 def frames() -> dict[int, FrameType]:
-    """The innermost frame of each thread, by its ident; to be let go of at once.
+    """The innermost frame of each thread, by its ident; to be let go of at once. Never to be called at a rate.
 
     Python 3.11 makes a frame object when it is asked for one, and may collect garbage in the midst of that. If a
     callback of the collector then gives the other thread its turn, the frame that the object is for is gone, and the
@@ -38,15 +42,31 @@ class Place:
 
 
 def place_of(frame: FrameType) -> Place:
-    code = frame.f_code
-    line = frame.f_lineno or code.co_firstlineno
-    return Place(code.co_filename, line, code.co_name, linecache.getline(code.co_filename, line).strip())
+    return place_at(*position_of(frame))
 
 
 def stack_of(frame: FrameType | None) -> list[Place]:
     """The innermost last."""
-    places: list[Place] = []
-    while frame is not None and len(places) < MOST_FRAMES:
-        places.append(place_of(frame))
+    return [place_at(*position) for position in positions_of(frame)]
+
+
+Position = tuple[str, int, str]
+"""File, line and function: a place without the line's text, which may have to be read from a disk."""
+
+
+def position_of(frame: FrameType) -> Position:
+    code = frame.f_code
+    return code.co_filename, frame.f_lineno or code.co_firstlineno, code.co_name
+
+
+def positions_of(frame: FrameType | None) -> list[Position]:
+    """The innermost last; callable in a signal's handler."""
+    positions: list[Position] = []
+    while frame is not None and len(positions) < MOST_FRAMES:
+        positions.append(position_of(frame))
         frame = frame.f_back
-    return places[::-1]
+    return positions[::-1]
+
+
+def place_at(file: str, line: int, function: str) -> Place:
+    return Place(file, line, function, linecache.getline(file, line).strip())

@@ -8,12 +8,15 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable
+from email.utils import formatdate
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.server import ServerState
 
 from app.addresses import format_address
 from app.declaring.upkeep import Upkeep
@@ -46,6 +49,24 @@ class CannotServe(Exception):
     """The page cannot listen; the message has the address and the reason."""
 
 
+class _State(ServerState):
+    """uvicorn's, with a Date header that is made when an answer needs it, once a second at most."""
+
+    _second = 0
+    _headers: list[tuple[bytes, bytes]] = []  # noqa: RUF012  # replaced, never changed
+
+    @property
+    def default_headers(self) -> list[tuple[bytes, bytes]]:
+        second = int(time.time())
+        if second != self._second:
+            self._second, self._headers = second, [(b"date", formatdate(second, usegmt=True).encode())]
+        return self._headers
+
+    @default_headers.setter
+    def default_headers(self, headers: list[tuple[bytes, bytes]]) -> None:
+        """For uvicorn, which begins with none."""
+
+
 class Process(uvicorn.Server):
     """The end has an order that can be watched: servers first, while ``/readyz`` answers 503, then the page.
 
@@ -59,6 +80,12 @@ class Process(uvicorn.Server):
         self._ending: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._signals = 0
+        self._servers_stopped = asyncio.Event()
+        self.server_state = _State()
+
+    async def main_loop(self) -> None:
+        """Wait for the end. uvicorn's own looks ten times a second whether to exit, and what date it is."""
+        await self._servers_stopped.wait()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -88,6 +115,7 @@ class Process(uvicorn.Server):
             log.exception("stopping the servers failed")
         finally:
             self.should_exit = True
+            self._servers_stopped.set()
 
     async def _leave(self, fleet: Fleet) -> None:
         """First what floats: others wait to take it."""

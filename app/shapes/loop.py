@@ -41,8 +41,8 @@ class PlaceShape(BaseModel):
 
 class StallShape(BaseModel):
     at: datetime
-    seconds: Annotated[float, Field(description="How long the loop did not turn; so far, if it is not over.")]
-    over: bool
+    seconds: Annotated[float, Field(description="How long the loop did not turn.")]
+    over: Annotated[bool, Field(description="Always true: while the loop stalls, it answers nobody.")]
     server: Annotated[str | None, Field(description="Whose turn it was; null: the app's.")]
     stack: Annotated[list[PlaceShape], Field(description="What it was doing, the innermost call last.")]
 
@@ -51,7 +51,8 @@ class LoopShape(BaseModel):
     seconds: Annotated[float, Field(description="How far lag and shares look back; the latest weighs most in a share.")]
     lag_ms: LagShape
     share: Annotated[
-        dict[str, float], Field(description="Of the loop's time, by server, `app` and `idle`; together they make 1.")
+        dict[str, float],
+        Field(description="Of the loop's time, by server, `app` and `idle`; they make 1. Empty: not measured."),
     ]
     threads: Annotated[dict[str, float], Field(description="Of one processor, by server that runs in threads.")]
     stalled: Annotated[int, Field(description="Stalls since the app started; `stalls` has the latest of them.")]
@@ -59,22 +60,23 @@ class LoopShape(BaseModel):
 
     @classmethod
     def of(cls, sampler: Sampler, servers: Iterable[Server]) -> LoopShape:
+        shares = sampler.shares()
         at_rest = {server.name: 0.0 for server in servers if server.task and server.variant.runs_on == "loop"}
         return cls.model_construct(
             seconds=SPAN,
             lag_ms=LagShape.of(sampler.lag()),
-            share=_rounded(at_rest | sampler.shares()),
+            share=_rounded(at_rest | shares if shares else {}),
             threads=_rounded(sampler.thread_shares()),
             stalled=sampler.stalled,
             stalls=[
                 StallShape.model_construct(
                     at=stall.at,
                     seconds=round(stall.seconds, 3),
-                    over=stall.over,
+                    over=True,
                     server=stall.server,
                     stack=[PlaceShape.of(place) for place in stall.stack],
                 )
-                for stall in reversed(list(sampler.stalls))  # to which its thread may add meanwhile
+                for stall in reversed(sampler.stalls)
             ],
         )
 

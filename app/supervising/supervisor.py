@@ -351,7 +351,7 @@ class Supervisor:
         }
 
     def _threads_cpu(self) -> dict[str, float]:
-        """Processor time of the threads of servers, by server; called on the sampler's thread."""
+        """Processor time of the threads of servers, by server."""
         found = {}
         for server in list(self._servers.values()):
             if server.threads and (seconds := server.cpu_seconds) is not None:

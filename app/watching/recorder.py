@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from array import array
+from math import nan
 
 from app.connections.turns import Turns
 from app.history.series import LOOP, SAVE_EVERY, SeriesBook
@@ -82,6 +83,7 @@ class Recorder:
         await self._traffic()
         sampler = self._supervisor.sampler
         shares, threads, lag = sampler.shares(), sampler.thread_shares(), sampler.lag()
+        unnamed = 0.0 if shares else nan  # not measured
         sums = [0.0] * 5
         chronicle = self._supervisor.chronicle
         news, self._revision = chronicle.revision != self._revision, chronicle.revision
@@ -100,14 +102,15 @@ class Recorder:
                 if not one.rests:
                     one.ring.same_until = second
             else:
-                share = (shares if server.variant.runs_on == "loop" else threads).get(server.name, 0.0)
+                on_loop = server.variant.runs_on == "loop"
+                share = shares.get(server.name, unnamed) if on_loop else threads.get(server.name, 0.0)
                 for place, figure in enumerate(self._look_at(server, one, second, share)):
                     sums[place] += figure
             if number % IN_ONE_GO == IN_ONE_GO - 1:
                 await asyncio.sleep(0)
         stalls = sampler.stalled - self._stalled
         self._stalled = sampler.stalled
-        row = array("f", [*sums, lag.p50, lag.p99, lag.max, shares.get(APP, 0.0), shares.get(IDLE, 0.0), stalls])
+        row = array("f", [*sums, lag.p50, lag.p99, lag.max, shares.get(APP, nan), shares.get(IDLE, nan), stalls])
         self._book.of(*LOOP).seconds.put(second, row)
         if (second + 1) // 60 > self._minute:
             await self._fold((second + 1) // 60)

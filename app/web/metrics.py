@@ -22,6 +22,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from app.loop.shares import NOT_SERVERS
 from app.supervising.lifecycle import State
 from app.supervising.supervisor import Supervisor
 from app.terminals.terminals import Terminals
@@ -146,8 +147,9 @@ class Metrics:
     def _of_the_app(self) -> Iterator[Metric]:
         sampler = self._supervisor.sampler
         shares = GaugeMetricFamily("echodeck_app_loop_share", "Share of the loop besides servers.", labels=("of",))
-        for of in ("app", "idle"):
-            shares.add_metric((of,), sampler.shares().get(of, 0.0))
+        for of, share in sampler.shares().items():
+            if of in NOT_SERVERS:
+                shares.add_metric((of,), share)
         yield shares
         yield CounterMetricFamily("echodeck_loop_stalls", "Times the loop did not turn for 100 ms.", sampler.stalled)
         yield GaugeMetricFamily("echodeck_streams", "Feeds and taps that are being read.", self._streams.open)

@@ -16,7 +16,7 @@ export function followStalls(main, feed) {
   const show = painted(list);
   const paint = eased(list, 500, () => stalls && show(view(stalls)));
   const ask = async () => {
-    if (asking || (feed.loop.stalled === count && !stalls?.some((stall) => !stall.over))) return;
+    if (asking || feed.loop.stalled === count) return;
     asking = true;
     count = feed.loop.stalled;
     const found = await call("GET", "/loop").catch(() => null);
