@@ -43,7 +43,10 @@ export const idle = (seconds) => (seconds === null ? NOTHING : seconds < 10 ? `$
 
 /** What would be 0.0 % is 0 %. */
 export const percent = (share) =>
-  share >= 0.0005 && share < 0.0995 ? `${(share * 100).toFixed(1)} %` : `${(share * 100).toFixed(0)} %`;
+  share === null ? NOTHING : share >= 0.0005 && share < 0.0995 ? `${(share * 100).toFixed(1)} %` : `${(share * 100).toFixed(0)} %`;
+
+/** The share of the loop that is not idle; null where shares are not measured. */
+export const busyShare = (shares) => (shares.idle === null || !Object.keys(shares).length ? null : 1 - (shares.idle ?? 0));
 
 export const grouped = (count) => grouping.format(count);
 

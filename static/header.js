@@ -1,7 +1,7 @@
 // The header's figures, whether they are live, and the choice of a theme.
 import {now} from "./clock.js";
 import {root} from "./facts.js";
-import {grouped, percent, timeOfDay} from "./figures.js";
+import {busyShare, grouped, percent, timeOfDay} from "./figures.js";
 import {_} from "./words.js";
 
 const at = (id) => document.getElementById(id);
@@ -34,10 +34,10 @@ function silent(feed) {
 }
 
 function showLoop(loop) {
-  const busy = 1 - (loop.share.idle ?? 0);
+  const busy = busyShare(loop.share);
   write("loop-busy", percent(busy));
   write("loop-lag", `${loop.lag_ms.p99.toFixed(1)} ms`);
-  document.querySelector(".wheel").style.setProperty("--turned", busy.toFixed(2));
+  document.querySelector(".wheel").style.setProperty("--turned", (busy ?? 0).toFixed(2));
 }
 
 function showCounts(servers) {

@@ -18,6 +18,7 @@ from app.loop.shares import Sample, divide
 from app.shapes.loop import LoopNow
 from app.supervising.server import Server
 from app.supervising.supervisor import Supervisor
+from app.web.figures import NOTHING
 from tests.conftest import Program, Start
 from tests.helpers import PATIENCE, Client, until
 
@@ -190,7 +191,11 @@ async def test_a_sampler_that_fails_is_off_and_nothing_else_is(
     await until(lambda: "no longer observed" in caplog.text, "it gives up")
     assert not watched.sampler.works
     assert (await api.get(f"/servers/{server.name}")).json()["loop_share"] is None
-    assert (await api.get("/loop")).status_code == 200
+    assert (await api.get("/loop")).json()["share"] == {}
+    assert "echodeck_app_loop_share{" not in (await api.get("/metrics")).text
+    page = (await api.get("/ui/loop")).text
+    assert f'id="loop-busy">{NOTHING}<' in page
+    assert page.count(f"<b>{NOTHING}</b>") == 2  # of the app and of idle
     async with await Client.to(server.spec.port) as client:
         await client.ask(b"x", b"x")
 

@@ -200,7 +200,8 @@ def test_the_loop(browser: Browser, complaints: list[str], tmp_path: Path) -> No
 VALUES: dict[str, list[Any]] = {
     "size": [0, 1, 999, 1000, 1050, 99_949, 99_950, 999_499, 999_500, 10**9, 10**15],
     "size_or_nothing": [0, 5, 5000],
-    "percent": [0, 0.0004, 0.0005, 0.001, 0.0994, 0.0995, 0.5, 1],
+    "busy_share": [{}, {"idle": 0.25}, {"app": 0.5, "one": 0.5}],
+    "percent": [None, 0, 0.0004, 0.0005, 0.001, 0.0994, 0.0995, 0.5, 1],
     "grouped": [0, 999, 1000, 1_234_567],
     "ms": [0, 0.004, 1.2345, 9.99, 10, 123.4],
     "round_trip": [None, 0, 85, 1234, 123_456],

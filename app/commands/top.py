@@ -121,8 +121,8 @@ class Top(View[Look]):
         return {
             "at": found.at.isoformat(),
             "lag_ms": loop["lag_ms"],
-            "idle": loop["share"].get("idle", 0.0),
-            "app": loop["share"].get("app", 0.0),
+            "idle": loop["share"].get("idle"),
+            "app": loop["share"].get("app"),
             "stalled": loop["stalled"],
             "servers": [
                 {
@@ -160,8 +160,8 @@ class Top(View[Look]):
 def _head(found: Look) -> list[str]:
     loop, rows = found.loop, found.rows
     shares, lag = loop["share"], loop["lag_ms"]
-    idle, app = shares.get("idle", 0.0), shares.get("app", 0.0)
-    servers = max(0.0, sum(shares.values()) - idle - app)
+    idle, app = shares.get("idle"), shares.get("app")  # none: not measured
+    servers = max(0.0, sum(shares.values()) - idle - app) if shares else None
     running = sum(row.state == "running" for row in rows)
     return [
         f"{found.at.astimezone():%H:%M:%S}  {len(rows)} servers, {running} running  "

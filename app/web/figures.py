@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -57,9 +57,16 @@ def size_or_nothing(count: int) -> str:
     return size(count) if count else NOTHING
 
 
-def percent(share: float) -> str:
+def percent(share: float | None) -> str:
     """One digit more where the share is small; what would be 0.0 % is 0 %."""
+    if share is None:
+        return NOTHING
     return f"{share * 100:.1f} %" if 0.0005 <= share < 0.0995 else f"{share * 100:.0f} %"
+
+
+def busy_share(shares: Mapping[str, float]) -> float | None:
+    """The share of the loop that is not idle; None where shares are not measured."""
+    return 1 - shares.get("idle", 0.0) if shares else None
 
 
 def grouped(count: int) -> str:
@@ -75,10 +82,11 @@ def round_trip(microseconds: int | None) -> str:
     return NOTHING if microseconds is None else f"{microseconds / 1000:.2f} ms"
 
 
-FILTERS: dict[str, Callable[..., str]] = {
+FILTERS: dict[str, Callable[..., object]] = {
     "size": size,
     "size_or_nothing": size_or_nothing,
     "percent": percent,
+    "busy_share": busy_share,
     "grouped": grouped,
     "ms": ms,
     "round_trip": round_trip,

@@ -2,7 +2,7 @@
 // layers apart, since colour is for states; what is left white above them is the loop's rest.
 import {root} from "../facts.js";
 import {caption, chart} from "../painting/charts.js";
-import {percent} from "../figures.js";
+import {busyShare, percent} from "../figures.js";
 import {html, repeat} from "../painting/lit.js";
 import {painted} from "../painting/painted.js";
 import {eased} from "../painting/eased.js";
@@ -47,20 +47,21 @@ export function followShares(main, feed) {
 
   function shares() {
     const names = [...feed.servers.values()].filter((server) => server.runs_on === "loop" && server.task).map(({name}) => name);
+    const measured = busyShare(feed.loop.share) !== null;
     const known = new Map([...names.map((name) => [name, 0]), ...Object.entries(feed.loop.share)]);
     known.delete("app");
     known.delete("idle");
-    const found = [...known].sort(([name, one], [other, another]) => another - one || name.localeCompare(other));
+    const found = !measured ? [] : [...known].sort(([name, one], [other, another]) => another - one || name.localeCompare(other));
     return html`${repeat(found, ([name]) => name, ([name, share]) => bar(name, share, null))}
-      ${bar("app", feed.loop.share.app ?? 0, _("this page and its watching"))}
-      ${bar("idle", feed.loop.share.idle ?? 0, _("nobody: it waits for work"))}`;
+      ${bar("app", measured ? (feed.loop.share.app ?? 0) : null, _("this page and its watching"))}
+      ${bar("idle", measured ? (feed.loop.share.idle ?? 0) : null, _("nobody: it waits for work"))}`;
   }
 
   function bar(name, share, words) {
     const layer = layers.indexOf(name);
     return html`<li>
       <span class="name">${layer >= 0 ? html`<i class="swatch s${layer}" aria-hidden="true"></i>` : html`<i class="swatch" aria-hidden="true"></i>`}${words ?? html`<a href="${root}/ui/servers/${name}" translate="no">${name}</a>`}</span>
-      <meter min="0" max="1" .value=${share} aria-hidden="true"></meter><b>${percent(share)}</b></li>`;
+      <meter min="0" max="1" .value=${share ?? 0} aria-hidden="true"></meter><b>${percent(share)}</b></li>`;
   }
 
   function onThreads() {
@@ -91,15 +92,15 @@ export function followShares(main, feed) {
       });
     }
     const ages = points.map(({at}) => (at - now) / 1000);
-    const columns = [points.map(({share}) => (share.idle === null ? null : 1 - (share.idle ?? 0)))];
+    const columns = [points.map(({share}) => busyShare(share))];
     for (let count = layers.length; count > 0; count--) {
       const below = layers.slice(0, count);
-      columns.push(points.map(({share}) => (share.idle === null ? null : below.reduce((sum, name) => sum + (share[name] ?? 0), 0))));
+      columns.push(points.map(({share}) => (busyShare(share) === null ? null : below.reduce((sum, name) => sum + (share[name] ?? 0), 0))));
     }
     drawn.show(ages, columns);
     const told = points[pointed ?? points.length - 1]?.share;
     const share = told && told.idle !== null ? told : feed.loop.share;
-    const busy = _("busy %(share)s", {share: percent(1 - (share.idle ?? 0))});
+    const busy = _("busy %(share)s", {share: percent(busyShare(share))});
     const [first] = Object.entries(share).filter(([name]) => name !== "idle" && name !== "app").sort(([, one], [, other]) => other - one);
     caption(figure, first && first[1] > LEAST ? _("%(busy)s, most of it %(name)s: %(share)s", {busy, name: first[0], share: percent(first[1])}) : busy);
   }
