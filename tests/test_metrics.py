@@ -77,6 +77,7 @@ async def test_lag_is_a_histogram_that_grows(api: httpx.AsyncClient) -> None:
     before = count(found := await scrape(api))
     async with asyncio.timeout(PATIENCE):
         while count(found) == before:
+            await asyncio.sleep(0.01)
             found = await scrape(api)
     assert figure(found, "loop_lag_seconds_bucket", le="+Inf") == count(found)
     assert ("process_open_fds", frozenset()) in found

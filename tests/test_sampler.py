@@ -209,20 +209,6 @@ def test_the_timer_is_for_the_main_thread() -> None:
     assert "main thread" in str(refused[0])
 
 
-def test_signals_that_the_kernel_left_out_are_counted() -> None:
-    ticks: list[int] = []
-    timer = ThreadTimer(lambda number, frame: ticks.append(timer.missed()))
-    try:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {SIGNAL})
-        timer.set(1_000_000)
-        compute(0.05)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {SIGNAL})
-        compute(10, done=lambda: ticks)
-    finally:
-        timer.close()
-    assert ticks[0] > 10
-
-
 class Busy:
     name = "busy"
 
@@ -246,10 +232,9 @@ async def test_a_process_that_was_stopped_did_not_stall(program: Any) -> None:
         return found
 
     await until(lambda: loop()["share"].get(str(made["name"]), 0) > 0.2, "it is busy")
-    before = loop()["stalled"]
     for _ in range(5):
         running.signal(signal.SIGSTOP)
         await asyncio.sleep(0.5)  # that is what it must not take for a stall
         running.signal(signal.SIGCONT)
         loop()  # it goes on
-    assert loop()["stalled"] == before
+    assert [stall for stall in loop()["stalls"] if stall["seconds"] > 0.4] == []

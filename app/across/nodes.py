@@ -7,7 +7,6 @@ import asyncio
 from app.errors import NodeLost, NodeSilent
 from app.fleet.fleet import Fleet, NodeState
 from app.fleet.keys import NodeValue
-from app.loop.shares import IDLE
 from app.shapes.nodes import NodeShape
 from app.supervising.supervisor import Supervisor
 
@@ -25,7 +24,7 @@ def own_shape(fleet: Fleet, supervisor: Supervisor) -> NodeShape:
         version=value.version,
         servers=len(supervisor.servers()),
         connections=len(supervisor.roster),
-        loop_share=None if (idle := supervisor.sampler.share_of(IDLE)) is None else round(1.0 - idle, 3),
+        loop_share=None if (idle := supervisor.sampler.share_of("idle")) is None else round(1.0 - idle, 3),
         lease_left=round(fleet.fence.left, 2),
         serves_on=value.serves_on,
     )

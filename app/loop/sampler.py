@@ -1,6 +1,6 @@
 """Which server has the loop, and the loop's lag and stalls: sampled by a signal, on the loop's own thread.
 
-A timer of the kernel interrupts the thread 6 times a second while the loop is idle, 103 times while it is busy. The
+A timer of the kernel interrupts the thread 6 times a second while the loop is idle, 92 times while it is busy. The
 signal's handler runs on that thread between two bytecodes, in the context of the callback that it interrupts, and the
 context has the owner (``ownership``). No other thread's frames are read, which crashes some versions of Python
 (python/cpython#111363), and nothing runs between two ticks.
@@ -8,7 +8,7 @@ context has the owner (``ownership``). No other thread's frames are read, which 
 Three things would distort the shares, and are corrected. Short callbacks are seldom sampled: the time that the loop was
 busy comes from its thread's processor clock, too, and the samples divide it. A busy loop that never rests calls
 ``select`` all the time without waiting in it: that is no idleness, and belongs to the callback that is next. A thread
-that was stopped, or had no processor, takes no signals: nothing is said of that time.
+that is stopped, or has no processor, handles no signals: that time is left out.
 
 A tick that finds a callback asks for the loop's next turn: the time until then is the lag. If there is none for
 ``STALL`` seconds, that is a stall, and the handler itself takes the stack of the callback, once. It runs while the
@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import time
 from collections import deque
 from collections.abc import Callable
@@ -31,23 +32,24 @@ from contextvars import Context
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import CodeType, FrameType
-from typing import Any
 
-from app.loop.ownership import OWNER
-from app.loop.shares import APP, IDLE, NOT_SERVERS, Lag, Sample, divide, lag_of
+from app.loop.shares import IDLE, NOT_SERVERS, Lag, Sample, divide, lag_of
 from app.loop.stacks import Place, Position, place_at, positions_of
 from app.loop.thread_timer import ThreadTimer, Unsupported
+from app.loop.turn import owner_at, runner_of, turn_began
 
 log = logging.getLogger("echodeck.sampler")
 
 SPAN = 5.0
 """Seconds that shares and percentiles look back."""
 
-EVERY_BUSY, EVERY_IDLE = 0.0097, 0.177
-"""Seconds between two ticks: no multiples of what callbacks sleep, which would always be found at the same place."""
+EVERY = 0.0109
+"""Seconds between two ticks of a busy loop. No multiple of what callbacks sleep: they would always be found there."""
 
-BUSY = 0.1
-"""Share of the processor from which on a tick comes every ``EVERY_BUSY``; where it is less, they come as seldom."""
+BUSY, DOUBLINGS = 0.1, 4
+"""Share of the processor below which ticks come less often: half as often at half of it, and so on, so many times."""
+
+_EVERY = int(EVERY * 1e9)
 
 SHARES_EVERY = 0.05
 SECOND = 1.0
@@ -56,11 +58,6 @@ STALL = 0.1
 
 MOST_STALLS = 50
 MOST_SAMPLES = 1200
-
-_RUN = asyncio.Handle._run.__code__
-_RUN_ONCE = asyncio.BaseEventLoop._run_once.__code__  # type: ignore[attr-defined]  # not declared
-_DEPTH = 6
-"""Calls that the loop's own code is deep at most, below ``_RUN_ONCE``."""
 
 
 @dataclass(slots=True)
@@ -94,9 +91,12 @@ class Sampler:
         self._runner: CodeType | None = None
         # Of the ticks; times of the monotonic clock, in seconds.
         self._at = self._used = self._usage = 0.0
+        self._waits = 0
         self._every = self._due = 0  # nanoseconds: kept up exactly, whatever the number of ticks
+        self._left_out = self._left_out_at = 0.0
+        self._ticking = False
         # Of the turn in which a tick found a callback, and which has not ended.
-        self._asked: int | None = None
+        self._asked_at: float | None = None
         self._began: float | None = None
         self._blocked: tuple[datetime, str, list[Position]] | None = None
         self._turned_at = 0.0
@@ -107,13 +107,13 @@ class Sampler:
         self._threads_cpu = threads_cpu
         self._at = self._turned_at = time.monotonic()
         self._used = time.thread_time()
-        self._runner = _runner()
+        self._runner = runner_of(asyncio.current_task())
         try:
             self._timer = ThreadTimer(self._tick)
         except Unsupported as reason:
-            log.debug("shares of the loop are not measured: %s", reason)
+            log.info("shares of the loop are not measured: %s", reason)
         else:
-            self._tick_every(EVERY_IDLE)
+            self._tick_every(_EVERY << DOUBLINGS)
         self._on_second(self._at)
 
     def stop(self) -> None:
@@ -160,129 +160,118 @@ class Sampler:
         now = time.monotonic()
         if not self.works:
             self._add_lag(now, now - due)
-        self._threads.append((now, self._threads_cpu()))
-        lags, self._new_lags = self._new_lags, []
-        for lag in lags:
-            self.on_lag(lag)
-        self._next_second = self._loop.call_later(SECOND, self._on_second, now + SECOND, context=Context())
+        try:
+            self._threads.append((now, self._threads_cpu()))
+            lags, self._new_lags = self._new_lags, []
+            for lag in lags:
+                self.on_lag(lag)
+        except Exception as error:
+            self._switch_off()
+            _report(error)
+        else:
+            self._next_second = self._loop.call_later(SECOND, self._on_second, now + SECOND, context=Context())
 
-    def _answer(self, due: int) -> None:
-        if due != self._asked:  # the thread was stopped meanwhile
-            return
+    def _answer(self) -> None:
         now = time.monotonic()
-        self._add_lag(now, now - due / 1e9)
+        if self._asked_at is not None:
+            self._add_lag(now, now - self._asked_at)
         if self._blocked is not None and self._began is not None:
             at, owner, positions = self._blocked
             stack = [place_at(*position) for position in positions]
             self.stalls.append(Stall(at, now - self._began, None if owner in NOT_SERVERS else owner, stack))
             self.stalled += 1
         self._turned_at = now
-        self._asked = self._began = self._blocked = None
+        self._asked_at = self._began = self._blocked = None
 
     def _add_lag(self, at: float, lag: float) -> None:
         self._lags.append((at, lag))
         self._new_lags.append(lag)
 
-    def _tick_every(self, seconds: float) -> None:
+    def _tick_every(self, nanoseconds: int) -> None:
         assert self._timer is not None
-        self._every = int(seconds * 1e9)
-        self._due = time.monotonic_ns() + self._every
-        self._timer.set(self._every)
+        self._every, self._due = nanoseconds, time.monotonic_ns() + nanoseconds
+        self._timer.set(nanoseconds)
 
     def _switch_off(self) -> None:
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.close()
 
-    # In the signal's handler: nothing here waits, locks, logs or calls what others wrote
+    # In the signal's handler: nothing here waits, locks, logs, or calls foreign code
 
     def _tick(self, number: int, frame: FrameType | None) -> None:
+        if self._ticking or self._timer is None or frame is None or time.monotonic_ns() < self._due:
+            return  # it interrupts itself, or the end, or the signal is not the timer's
+        self._ticking = True
         try:
-            if frame is not None and time.monotonic_ns() >= self._due:  # otherwise the signal is not the timer's
-                self._sample(frame)
+            self._sample(frame)
         except (RecursionError, MemoryError):
             pass  # of the code that is interrupted
         except Exception as error:
             self._switch_off()
             with suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(_report, error, context=Context())
+        finally:
+            self._ticking = False
 
     def _sample(self, frame: FrameType) -> None:
-        now, used_before, at_before, due = time.monotonic_ns(), self._used, self._at, self._due
-        self._at, self._used = now / 1e9, time.thread_time()
+        now, due = time.monotonic_ns(), self._due
         self._due += ((now - due) // self._every + 1) * self._every
-        passed, used, late = self._at - at_before, self._used - used_before, (now - due) / 1e9
-        if late > STALL and self._timer is not None and self._timer.missed() * self._every > (now - due) / 2:
-            self._asked = self._began = self._blocked = None
-            return
-        owner, had = self._owner(frame), passed
+        late = (now - due) / 1e9
+        before, self._at = self._at, now / 1e9
+        passed = self._at - before
+        before, self._used = self._used, time.thread_time()
+        used = self._used - before
+        waits, self._waits = self._waits, resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+        if late > STALL:
+            # A call that delays the handler uses the processor, or waits, and is woken by each tick. A thread that is
+            # stopped has waited once.
+            ran = used + (self._waits - waits - 1) * self._every / 1e9
+            left_out = min(late, max(0.0, late - ran))
+            self._leave_out(left_out)
+            passed, late = passed - left_out, late - left_out
+        owner, had = owner_at(frame, self._loop, self._runner), passed
         if owner == IDLE:
             self._add_lag(self._at, late)
             self._turned_at = self._at
         else:
-            had = self._observe_turn(frame, owner, due, passed, used)
+            had = self._observe_turn(frame, owner, self._at - late, passed, used)
             if had < passed:
                 self._samples.append(Sample(self._at, IDLE, passed - had, 0.0))
         self._samples.append(Sample(self._at, owner, had, used))
         self._usage += (used / passed - self._usage) * min(1.0, passed / SECOND)
-        every = EVERY_BUSY if owner != IDLE else min(EVERY_IDLE, EVERY_BUSY * BUSY / max(self._usage, 1e-6))
-        every = max(every, EVERY_BUSY)
-        if not 0.7 < every * 1e9 / self._every < 1.5:
+        doublings = int(BUSY / max(self._usage, 1e-6)).bit_length() - 1 if owner == IDLE else 0
+        every = _EVERY << min(DOUBLINGS, max(0, doublings))
+        if every != self._every:
             self._tick_every(every)
 
-    def _observe_turn(self, frame: FrameType, owner: str, due: int, passed: float, used: float) -> float:
+    def _leave_out(self, seconds: float) -> None:
+        """The thread was stopped, or had no processor."""
+        self._left_out, self._left_out_at = seconds, self._at
+        self._turned_at += seconds
+        if self._asked_at is not None:
+            self._asked_at += seconds
+        if self._began is not None:
+            self._began += seconds
+
+    def _observe_turn(self, frame: FrameType, owner: str, due: float, passed: float, used: float) -> float:
         """How many of the seconds since the tick before this owner had the loop, as far as is known."""
-        had = passed if passed < 2 * EVERY_BUSY else max(EVERY_BUSY, used)
-        if self._asked is None:
-            self._asked = due
-            self._loop.call_soon(self._answer, due, context=Context())
+        had = passed if passed < 2 * EVERY else max(EVERY, used)
+        if self._asked_at is None:
+            self._asked_at = due
+            self._loop.call_soon(self._answer, context=Context())
             if had == passed:  # the next tick comes soon enough
                 return had
         if self._began is None:
-            noted = _turn_began(frame)
-            self._began = (self._turned_at + due / 1e9) / 2 if noted is None else noted
-            had = max(had, self._at - noted) if noted is not None else had
+            noted = turn_began(frame)
+            if noted is None:
+                self._began = (self._turned_at + due) / 2
+            else:
+                self._began = noted + self._left_out if noted < self._left_out_at else noted
+                had = max(had, self._at - self._began)
         if self._blocked is None and self._at - self._began >= STALL:
             self._blocked = datetime.now(UTC), owner, positions_of(frame)
         return min(passed, had)
-
-    def _owner(self, frame: FrameType) -> str:
-        """Which server has the loop: its name, ``app`` or ``idle``."""
-        handle: Any = None
-        inner: FrameType | None = frame
-        for _ in range(_DEPTH):
-            if inner is None:
-                break
-            if inner.f_code is _RUN:
-                if inner is frame:  # the callback has just ended
-                    handle = frame.f_locals["self"]
-                break
-            if inner.f_code is _RUN_ONCE:
-                ready = getattr(self._loop, "_ready", None)
-                if not ready:
-                    return IDLE
-                handle = ready[0]
-                break
-            inner = inner.f_back
-        owner = OWNER.get(None) if handle is None else handle._context.get(OWNER)
-        if owner is not None:
-            return owner.name
-        # uvloop waits, and calls callbacks, without a Python frame of its own.
-        return IDLE if handle is None and frame.f_code is self._runner else APP
-
-
-def _turn_began(frame: FrameType | None) -> float | None:
-    """asyncio's own note of when ``select`` returned; None on another loop."""
-    while frame is not None and frame.f_code is not _RUN_ONCE:
-        frame = frame.f_back
-    return None if frame is None else frame.f_locals.get("end_time")
-
-
-def _runner() -> CodeType | None:
-    """The code that runs the loop, as far as it is in Python: called by a task, whose outermost frame it has called."""
-    task = asyncio.current_task()
-    frame: FrameType | None = getattr(task and task.get_coro(), "cr_frame", None)
-    return frame.f_back.f_code if frame is not None and frame.f_back is not None else None
 
 
 def _report(error: Exception) -> None:

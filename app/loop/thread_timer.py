@@ -1,12 +1,13 @@
 """A timer of the kernel that interrupts one thread with a signal: timer_create(2) with ``SIGEV_THREAD_ID``.
 
-The signal reaches no other thread, so that nobody else's system calls are interrupted. Children have no such timer
-(fork(2), exec(3)), and the signal's default action is theirs. It is SIGURG, which is ignored by default: one that comes
-after its handler is gone, as while the interpreter ends, does nothing, where SIGPROF would end the process. Python
-never sees it otherwise: the kernel sends it for urgent data only to who asked for that with ``F_SETOWN``.
+The signal reaches no other thread: system calls of other threads are not interrupted. Children have no such timer
+(fork(2), exec(3)), and the signal's default action. It is SIGURG, whose default is to be ignored: one that comes after
+its handler is gone, as while the interpreter ends, does nothing, where SIGPROF would end the process. Otherwise the
+kernel sends it for urgent data only, where a program asked for that with ``F_SETOWN``.
 
-The timer has the resolution of the kernel's clocks. One of processor time (``ITIMER_PROF``) would be looked at by the
-kernel in its own ticks only, every 4 ms on most systems, and alias with whatever else runs at such a beat.
+The timer has the resolution of the kernel's clocks. One of processor time (``ITIMER_PROF``) is checked at the kernel's
+own ticks only, every 4 ms on most systems, and aliases with callbacks that run at such a rate. System calls of the
+thread itself end with EINTR, which Python tries again (PEP 475).
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class ThreadTimer:
         if threading.current_thread() is not threading.main_thread():
             raise Unsupported("Python handles signals on the main thread only")
         if signal.getsignal(SIGNAL) is not signal.SIG_DFL:
-            raise Unsupported(f"{SIGNAL.name} is handled by somebody else")
+            raise Unsupported(f"{SIGNAL.name} has a handler already")
         self._libc = ctypes.PyDLL(None, use_errno=True)  # it keeps the interpreter's lock: these calls do not block
         self._timer = ctypes.c_void_p()
         event = _SigEvent(None, SIGNAL, _SIGEV_THREAD_ID, threading.get_native_id())
@@ -80,10 +81,6 @@ class ThreadTimer:
         period = divmod(nanoseconds, 1_000_000_000)
         interval = _Interval(*period, *period)
         self._call("timer_settime", self._timer, 0, ctypes.byref(interval), None)
-
-    def missed(self) -> int:
-        """Signals that the kernel left out before the latest, as the thread did not run: see timer_getoverrun(2)."""
-        return self._call("timer_getoverrun", self._timer)
 
     def close(self) -> None:
         self._call("timer_delete", self._timer)

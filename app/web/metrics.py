@@ -22,7 +22,6 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from app.loop.shares import NOT_SERVERS
 from app.supervising.lifecycle import State
 from app.supervising.supervisor import Supervisor
 from app.terminals.terminals import Terminals
@@ -147,8 +146,8 @@ class Metrics:
     def _of_the_app(self) -> Iterator[Metric]:
         sampler = self._supervisor.sampler
         shares = GaugeMetricFamily("echodeck_app_loop_share", "Share of the loop besides servers.", labels=("of",))
-        for of, share in sampler.shares().items():
-            if of in NOT_SERVERS:
+        for of in ("app", "idle"):
+            if (share := sampler.share_of(of)) is not None:
                 shares.add_metric((of,), share)
         yield shares
         yield CounterMetricFamily("echodeck_loop_stalls", "Times the loop did not turn for 100 ms.", sampler.stalled)
