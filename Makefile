@@ -33,7 +33,7 @@ lint: $(VENV)/installed-dev
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m tests.bench
 
-# This tree against a revision, in turns: `make bench-compare REV=HEAD~5` says what got slower beyond noise.
+# This tree against a revision, in turns: `make bench-compare REV=HEAD~5` says what got worse beyond noise.
 bench-compare: $(VENV)/installed-dev
 	@[ -n "$(REV)" ] || { echo "which revision? make bench-compare REV=HEAD~5"; exit 2; }
 	$(BIN)/python -m tests.bench.compare $(REV)

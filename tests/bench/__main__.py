@@ -1,4 +1,5 @@
-"""``make bench``: message rates of each variant against the tutorial's last server, starts, idling, being watched, the page.
+"""``make bench``: how long programs take, what an idle app and long lists cost (``rows``); message rates of each variant
+against the tutorial's last server, starts of servers, idle servers, being watched, the page.
 
 Server on the first processor, clients on the second; rounds are interleaved, and a figure is the median of its ratios.
 """
@@ -19,7 +20,8 @@ from rich.table import Table
 
 from app.kernel.ports import free_ports
 from servers import discover
-from tests.bench import bridge, fleet, lens, page, watching
+from tests.bench import bridge, fleet, lens, page, rows, watching
+from tests.bench.tree import Tree
 
 ROUNDS = 5
 SECONDS = 1.0
@@ -83,13 +85,7 @@ def starts(api: httpx.Client, pid: int) -> None:
         api.post("/servers", json={"variant": "asyncio", "port": 0}).raise_for_status()
         times.append((time.perf_counter() - began) * 1000)
     early, late = statistics.median(times[5:20]), statistics.median(times[-15:])
-    listing = []
-    for _ in range(10):
-        began = time.perf_counter()
-        assert len(api.get("/servers").json()["items"]) == 1000
-        listing.append((time.perf_counter() - began) * 1000)
     console.print(f"start of the 10th server {early:.2f} ms, of the 1,000th {late:.2f} ms: × {late / early:.2f}")
-    console.print(f"GET /servers with 1,000 servers: {statistics.median(listing):.1f} ms")
 
 
 def idle(api: httpx.Client, pid: int) -> None:
@@ -116,6 +112,7 @@ def seen(api: httpx.Client, pid: int) -> None:
 
 
 def main() -> None:
+    console.print(rows.measured(Tree(Path(__file__).parents[2]), ROUNDS))
     watching.memory()
     for measure in (
         rates,

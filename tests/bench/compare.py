@@ -1,22 +1,20 @@
-"""``make bench-compare REV=...``: two revisions in turns on this machine, and what got slower beyond noise.
+"""``make bench-compare REV=...``: two revisions in turns on this machine, and what got worse beyond noise.
 
-Both apps run at once, each in a process of its own, and one of them is measured at a time, in the lab's way: rounds in
-turns, each second one in reverse, and a verdict only where all rounds agree by a tenth.
+Each tree's own program runs in a process of its own, and one of them is measured at a time, by the code of this tree, in
+the lab's way: rounds in turns, each second one in reverse, and a verdict only where all rounds agree by a tenth. First
+the rows of ``make bench`` (``rows``), then messages, with both apps running, and REST.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
 
 import httpx
 from rich.console import Console
@@ -24,11 +22,12 @@ from rich.table import Table
 
 from app.experiments.experiment import Experiment, Planned
 from app.experiments.result import Trial
-from app.experiments.statistics import DIFFERS, ROUNDS, verdicts
+from app.experiments.statistics import ROUNDS, verdicts
 from app.lab.target import spec_of, target_of
 from app.lab.trial import measure
 from servers import discover
-from tests.conftest import Program
+from tests.bench import rows
+from tests.bench.tree import App, Tree
 
 ROOT = Path(__file__).parent.parent.parent
 LOADS = (
@@ -43,14 +42,14 @@ CALLS = ("/servers", "/loop", "/")
 MANY_CALLS = 200
 
 
-@asynccontextmanager
-async def checked_out(revision: str) -> AsyncIterator[Path]:
+@contextmanager
+def checked_out(revision: str) -> Iterator[Path]:
     """Raises:
     SystemExit: there is no such revision.
     """
     with tempfile.TemporaryDirectory(prefix="echodeck-bench-") as folder:
         tree = Path(folder) / "tree"
-        made = subprocess.run(  # noqa: ASYNC221  # nothing else runs yet
+        made = subprocess.run(
             ["git", "worktree", "add", "--detach", "--quiet", str(tree), revision],
             cwd=ROOT,
             capture_output=True,
@@ -63,32 +62,21 @@ async def checked_out(revision: str) -> AsyncIterator[Path]:
             (tree / "static" / "vendor").symlink_to(ROOT / "static" / "vendor")
             yield tree
         finally:
-            subprocess.run(["git", "worktree", "remove", "--force", str(tree)], cwd=ROOT, check=True)  # noqa: ASYNC221
+            subprocess.run(["git", "worktree", "remove", "--force", str(tree)], cwd=ROOT, check=True)
 
 
-@contextmanager
-def app_of(tree: Path) -> Iterator[Program]:
-    """The app of a tree: a server host is not what an older revision has."""
-    options = ("--state", ":memory:", "--quiet", "--ends-with", str(os.getpid()))
-    program = Program(*options, command=(sys.executable, tree / "echodeck.py"))
-    try:
-        yield program
-    finally:
-        program.end()
-
-
-async def trial(http: httpx.AsyncClient, app: Program, experiment: Experiment, planned: Planned, variant: str) -> Trial:
+async def trial(http: httpx.AsyncClient, app: App, experiment: Experiment, planned: Planned, variant: str) -> Trial:
     kind = discover()[variant]
     made = (await http.post(f"{app.url}/servers", json=spec_of(kind, {}))).raise_for_status().json()
     try:
-        target = target_of(kind, made["host"], made["port"], app.process.pid)
+        target = target_of(kind, made["host"], made["port"], app.pid)
         return await measure(experiment, planned, target, fresh=False)
     finally:
         (await http.delete(f"{app.url}/servers/{made['name']}")).raise_for_status()
 
 
 async def compared(
-    http: httpx.AsyncClient, apps: list[Program], labels: list[str], rounds: int, seconds: float, table: Table
+    http: httpx.AsyncClient, apps: list[App], labels: list[str], rounds: int, seconds: float, table: Table
 ) -> int:
     """How many figures are worse."""
     worse = 0
@@ -110,13 +98,13 @@ async def compared(
         for one in verdicts(experiment, trials):
             if one.figure == "p99_us" or one.ratio is None or one.low is None or one.high is None:
                 continue
-            says = one.says if not one.sure else "slower" if one.better == labels[1] else "faster"
-            worse += says == "slower"
+            says = one.says if not one.sure else "worse" if one.better == labels[1] else "better"
+            worse += says == "worse"
             table.add_row(words, one.figure, f"{one.ratio:.2f}", f"{one.low:.2f}-{one.high:.2f}", says)
     return worse
 
 
-async def calls(http: httpx.AsyncClient, apps: list[Program], rounds: int, table: Table) -> int:
+async def calls(http: httpx.AsyncClient, apps: list[App], rounds: int, table: Table) -> int:
     """REST and the page's first paint, by time."""
     worse = 0
     for path in CALLS:
@@ -129,14 +117,19 @@ async def calls(http: httpx.AsyncClient, apps: list[Program], rounds: int, table
                     (await http.get(apps[which].url + path)).raise_for_status()
                 took[which] = time.perf_counter() - began
             ratios.append(took[0] / took[1])
-        sure = (min(ratios) > 1 or max(ratios) < 1) and abs(median(ratios) - 1) >= DIFFERS
-        says = ("slower" if median(ratios) > 1 else "faster") if sure else "no difference shown"
-        worse += says == "slower"
-        table.add_row(f"GET {path}", "seconds", f"{median(ratios):.2f}", f"{min(ratios):.2f}-{max(ratios):.2f}", says)
+        *judged, says = rows.judge(ratios)
+        worse += says == "worse"
+        table.add_row(f"GET {path}", "seconds", *judged, says)
     return worse
 
 
-async def main() -> int:
+async def served(apps: list[App], labels: list[str], rounds: int, seconds: float, table: Table) -> int:
+    async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
+        worse = await compared(http, apps, labels, rounds, seconds, table)
+        return worse + await calls(http, apps, rounds, table)
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("revision", help="what to compare the present tree with")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
@@ -144,16 +137,18 @@ async def main() -> int:
     given = parser.parse_args()
     labels = ["here", given.revision]
     table = Table("what", "figure", "ratio", "of rounds", f"here is, against {given.revision}", box=None)
-    async with AsyncExitStack() as stack:
-        tree = await stack.enter_async_context(checked_out(given.revision))
-        apps = [stack.enter_context(app_of(ROOT)), stack.enter_context(app_of(tree))]
-        http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, timeout=10))
-        worse = await compared(http, apps, labels, given.rounds, given.seconds, table)
-        worse += await calls(http, apps, given.rounds, table)
+    worse = 0
+    with checked_out(given.revision) as path:
+        here, there = Tree(ROOT), Tree(path)
+        for row in rows.compared(here, there, given.rounds):
+            table.add_row(*row)
+            worse += row[-1] == "worse"
+        with here.app() as ours, there.app() as theirs:
+            worse += asyncio.run(served([ours, theirs], labels, given.rounds, given.seconds, table))
     Console().print(table)
-    Console().print(f"{worse} slower" if worse else "nothing is slower beyond noise")
+    Console().print(f"{worse} worse" if worse else "nothing is worse beyond noise")
     return 1 if worse else 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(asyncio.run(main()))
+    raise SystemExit(main())
