@@ -6,12 +6,22 @@ import asyncio
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Self
+from typing import Any, Self
+
+import pytest
 
 PATIENCE = 20.0
 """The timeout of every wait, in seconds: a machine that is slow and busy makes no test fail."""
+
+
+def first(count: int, cases: Iterable[Any]) -> list[Any]:
+    """Parameters of a test: the first ones are for each run, the others for the tier of slow tests."""
+    return [
+        case if place < count else pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.slow)
+        for place, case in enumerate(cases)
+    ]
 
 
 async def until(holds: Callable[[], object], what: str, patience: float = PATIENCE) -> None:

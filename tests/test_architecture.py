@@ -8,7 +8,8 @@ import json
 import re
 import sys
 import tomllib
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -67,6 +68,7 @@ def test_the_middle_is_pure(module: str) -> None:
     assert not imports(path) & {"asyncio", "socket", "threading", "servers"}
 
 
+@cache
 def modules() -> dict[str, Path]:
     """The app's own, by their dotted names; a package is known by its own name."""
     found = {}
@@ -76,9 +78,10 @@ def modules() -> dict[str, Path]:
     return found
 
 
-def app_imports(path: Path, known: Collection[str]) -> set[str]:
+@cache
+def app_imports(path: Path) -> set[str]:
     """The modules of the app that a file imports from, the packages on the way to them left out."""
-    found = set()
+    known, found = modules(), set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "app":
             for alias in node.names:
@@ -107,10 +110,7 @@ def told(room: Path, what: str) -> set[str]:
 def test_a_room_says_what_it_imports_and_what_imports_it(room: Path) -> None:
     known = modules()
     arrows = {
-        (name.split(".")[1], to)
-        for name, path in known.items()
-        if "." in name
-        for to in rooms_of(app_imports(path, known))
+        (name.split(".")[1], to) for name, path in known.items() if "." in name for to in rooms_of(app_imports(path))
     }
     assert told(room, "Imports") == {to for of, to in arrows if of == room.name and to != of}
     assert told(room, "Imported by") == {of for of, to in arrows if to == room.name and to != of}
@@ -145,7 +145,7 @@ def test_contributing_is_a_map_of_what_is_there() -> None:
 
 def test_no_file_of_the_app_is_in_a_circle_of_imports() -> None:
     known = modules()
-    graph = {name: app_imports(path, known) & known.keys() - {name} for name, path in known.items()}
+    graph = {name: app_imports(path) & known.keys() - {name} for name, path in known.items()}
     order = TopologicalSorter(graph)
     order.prepare()  # raises CycleError, which names the circle
 

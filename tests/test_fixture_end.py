@@ -15,7 +15,7 @@ import pytest
 
 from tests.commanding import SLOW, environment
 from tests.conftest import ECHODECK
-from tests.helpers import until
+from tests.helpers import first, until
 from tests.test_demo import free_ports
 
 TEST = """
@@ -74,7 +74,7 @@ async def child_of(folder: Path) -> tuple[str, int]:
     return url, pid
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", first(2, WAYS))
 async def test_the_fixtures_app_ends_with_pytest(tmp_path: Path, way: str) -> None:
     code, options = WAYS[way]
     process = pytest_run(tmp_path, code, *options, seconds=0.5 if "timeout" in way else 60)

@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import pytest
 
 from app.program import whereabouts
 from tests.commanding import environment
-from tests.conftest import ECHODECK
+from tests.conftest import ECHODECK, Program
 from tests.helpers import Client
 from tests.programs import Start, make
 
@@ -35,6 +36,13 @@ def health(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[Program]:
+    running = Program("--state", ":memory:", ECHODECK_TOKEN="secret")
+    yield running
+    running.end()
+
+
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 @pytest.mark.parametrize(
     "host",
@@ -43,10 +51,9 @@ def health(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_a_probe_is_answered_whatever_it_calls_the_app(
-    program: Start, path: str, host: str, version: str, method: str
+    guarded: Program, path: str, host: str, version: str, method: str
 ) -> None:
-    running = program(ECHODECK_TOKEN="secret")
-    async with await Client.to(running.port) as client:
+    async with await Client.to(guarded.port) as client:
         await client.send(f"{method} {path} HTTP/{version}\r\n{host}Connection: close\r\n\r\n".encode())
         answer = await client.rest()
     assert answer.split(b"\r\n")[0].split()[1] == b"200"
@@ -134,7 +141,7 @@ def test_the_images_check_is_this_command() -> None:
 
 
 def test_what_the_image_compiles_beforehand_is_there() -> None:
-    (modules,) = re.findall(r"import (app\.[\w., ]+)'", (ROOT / "Dockerfile").read_text())
+    (modules,) = re.findall(r"import (app\.[\w., ]+);", (ROOT / "Dockerfile").read_text())
     for name in modules.split(", "):
         assert importlib.import_module(name)
 

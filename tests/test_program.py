@@ -11,7 +11,7 @@ import pytest
 
 from app.addresses import format_address
 from tests.conftest import VARIANTS
-from tests.helpers import PATIENCE, Client
+from tests.helpers import PATIENCE, Client, first
 from tests.programs import Start, make, run, states
 
 
@@ -116,21 +116,24 @@ def test_the_allowed_ports_bind_the_kernel_too(program: Start) -> None:
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [
-        (["--ports", "9-1"], "--ports"),
-        (["--ports", "x"], "--ports"),
-        (["--ports", "0-70000"], "--ports"),
-        (["--port", "70000"], "--port"),
-        (["--port", "abc"], "--port"),
-        (["--loop", "twisted"], "--loop"),
-        (["--host", "0.0.0.0"], "--trust-network"),
-        (["--host", "::"], "--trust-network"),
-        (["--host", "192.0.2.1"], "--trust-network"),
-        (["--host", "no.such.host.invalid", "--trust-network"], "no.such.host.invalid"),
-        (["--host", "192.0.2.1", "--trust-network"], "192.0.2.1"),
-        (["--state", "/proc/nowhere/state"], "--state"),
-        (["--state", "/"], "--state"),
-    ],
+    first(
+        6,
+        [
+            (["--ports", "9-1"], "--ports"),
+            (["--port", "70000"], "--port"),
+            (["--loop", "twisted"], "--loop"),
+            (["--host", "0.0.0.0"], "--trust-network"),
+            (["--host", "no.such.host.invalid", "--trust-network"], "no.such.host.invalid"),
+            (["--state", "/proc/nowhere/state"], "--state"),
+            (["--ports", "x"], "--ports"),
+            (["--ports", "0-70000"], "--ports"),
+            (["--port", "abc"], "--port"),
+            (["--host", "::"], "--trust-network"),
+            (["--host", "192.0.2.1"], "--trust-network"),
+            (["--host", "192.0.2.1", "--trust-network"], "192.0.2.1"),
+            (["--state", "/"], "--state"),
+        ],
+    ),
 )
 def test_an_option_that_cannot_be(options: list[str], said: str) -> None:
     if "--port" not in options:

@@ -15,13 +15,13 @@ import httpx
 import pytest
 
 from tests.conftest import VARIANTS
-from tests.helpers import Client, until
+from tests.helpers import Client, first, until
 from tests.programs import Start, make, states
 
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("loop", first(1, ["asyncio", "uvloop"]))
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_ends_it_cleanly_whatever_is_connected(program: Start, sig: signal.Signals, loop: str) -> None:
     running = program("--loop", loop)

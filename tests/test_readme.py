@@ -232,6 +232,7 @@ def test_the_files_that_are_named_exist() -> None:
         assert (ROOT / name).is_file(), name
 
 
+@pytest.mark.slow  # those of the project have passed it, and this one is on the page
 def test_the_variant_of_the_recipe_passes_the_wire_suite(tmp_path: Path) -> None:
     """In a copy of the project, as a reader would do it."""
     ignored = shutil.ignore_patterns(".*", "node_modules", "__pycache__", "vendor")
