@@ -54,7 +54,8 @@ def test_two_who_cancel_at_once_leave_nothing_running(lab: httpx.Client, lab_app
         one.join()
     assert answers == [204, 204]
     assert children(lab_app.process.pid) == set()
-    assert lab.get(f"/experiments/{begun['id']}").json()["state"] == "cancelled"
+    found = lab.get(f"/experiments/{begun['id']}")  # the second call forgets it, if the first is through by then
+    assert found.status_code == 404 or found.json()["state"] == "cancelled"
 
 
 def test_a_generator_or_a_server_host_that_is_killed_fails_it(lab: httpx.Client, lab_app: Program) -> None:

@@ -177,9 +177,9 @@ def configuration() -> Configured:
 
         fields = tomllib.loads(text)
         if unknown := fields.keys() - Configured._fields:
-            raise ValueError(f"there is no field {', '.join(sorted(unknown))}")
+            fail(f"{file} cannot be used: there is no field {', '.join(sorted(unknown))}", INVALID)
         if wrong := [name for name, value in fields.items() if not isinstance(value, str)]:
-            raise ValueError(f"{', '.join(wrong)} must be text in quotes")
+            fail(f"{file} cannot be used: {', '.join(wrong)} must be text in quotes", INVALID)
         return Configured(**fields)
     except (FileNotFoundError, NotADirectoryError):
         return Configured()
