@@ -32,11 +32,14 @@ from contextvars import Context
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import CodeType, FrameType
+from typing import Any, TypeVar
 
 from app.loop.shares import IDLE, NOT_SERVERS, Lag, Sample, divide, lag_of
 from app.loop.stacks import Place, Position, place_at, positions_of
 from app.loop.thread_timer import ThreadTimer, Unsupported
 from app.loop.turn import owner_at, runner_of, turn_began
+
+R = TypeVar("R", bound=tuple[float, Any] | Sample)
 
 log = logging.getLogger("echodeck.sampler")
 
@@ -46,7 +49,7 @@ SPAN = 5.0
 EVERY = 0.0109
 """Seconds between two ticks of a busy loop. No multiple of what callbacks sleep: they would always be found there."""
 
-BUSY, DOUBLINGS = 0.1, 4
+BUSY, DOUBLINGS = 0.2, 4
 """Share of the processor below which ticks come less often: half as often at half of it, and so on, so many times."""
 
 _EVERY = int(EVERY * 1e9)
@@ -73,7 +76,7 @@ class Stall:
 class Sampler:
     """Start it on the loop that it is to observe. An error of its own ends it, with a line in the log; nothing else.
 
-    ``on_lag`` gets every lag in seconds, on the loop, within ``SECOND`` seconds.
+    ``settle`` is to be called about once a second. ``on_lag`` gets every lag then, in seconds.
     """
 
     def __init__(self) -> None:
@@ -82,12 +85,12 @@ class Sampler:
         self.on_lag: Callable[[float], None] = lambda seconds: None
         self._samples: deque[Sample] = deque(maxlen=MOST_SAMPLES)
         self._lags: deque[tuple[float, float]] = deque(maxlen=MOST_SAMPLES)
-        self._new_lags: list[float] = []
+        self._new_lags: deque[float] = deque(maxlen=MOST_SAMPLES)
         self._threads: deque[tuple[float, dict[str, float]]] = deque(maxlen=int(SPAN / SECOND) + 1)
         self._shares: dict[str, float] = {}
         self._shares_at = 0.0
         self._timer: ThreadTimer | None = None
-        self._next_second: asyncio.TimerHandle | None = None
+        self._lag_timer: asyncio.TimerHandle | None = None
         self._runner: CodeType | None = None
         # Of the ticks; times of the monotonic clock, in seconds.
         self._at = self._used = self._usage = 0.0
@@ -112,13 +115,13 @@ class Sampler:
             self._timer = ThreadTimer(self._tick)
         except Unsupported as reason:
             log.info("shares of the loop are not measured: %s", reason)
+            self._measure_lag(self._at)
         else:
             self._tick_every(_EVERY << DOUBLINGS)
-        self._on_second(self._at)
 
     def stop(self) -> None:
-        if self._next_second is not None:
-            self._next_second.cancel()
+        if self._lag_timer is not None:
+            self._lag_timer.cancel()
         self._switch_off()
 
     # Reading, on the loop
@@ -133,7 +136,7 @@ class Sampler:
             return {}
         now = time.monotonic()
         if now - self._shares_at >= SHARES_EVERY:
-            self._shares, self._shares_at = divide(list(self._samples), now), now
+            self._shares, self._shares_at = divide(_since(now - SPAN, self._samples), now), now
         return self._shares
 
     def share_of(self, server: str) -> float | None:
@@ -151,25 +154,21 @@ class Sampler:
         }
 
     def lag(self) -> Lag:
-        since = time.monotonic() - SPAN
-        return lag_of([lag * 1000 for at, lag in list(self._lags) if at >= since])
+        return lag_of([lag * 1000 for _, lag in _since(time.monotonic() - SPAN, self._lags)])
+
+    def settle(self) -> None:
+        """Read the threads' clocks, and report the lags since the call before. Not a timer's task: the loop would wake
+        for it once more."""
+        self._threads.append((time.monotonic(), self._threads_cpu()))
+        while self._new_lags:
+            self.on_lag(self._new_lags.popleft())
 
     # On the loop
 
-    def _on_second(self, due: float) -> None:
+    def _measure_lag(self, due: float) -> None:
         now = time.monotonic()
-        if not self.works:
-            self._add_lag(now, now - due)
-        try:
-            self._threads.append((now, self._threads_cpu()))
-            lags, self._new_lags = self._new_lags, []
-            for lag in lags:
-                self.on_lag(lag)
-        except Exception as error:
-            self._switch_off()
-            _report(error)
-        else:
-            self._next_second = self._loop.call_later(SECOND, self._on_second, now + SECOND, context=Context())
+        self._add_lag(now, now - due)
+        self._lag_timer = self._loop.call_later(SECOND, self._measure_lag, now + SECOND, context=Context())
 
     def _answer(self) -> None:
         now = time.monotonic()
@@ -272,6 +271,13 @@ class Sampler:
         if self._blocked is None and self._at - self._began >= STALL:
             self._blocked = datetime.now(UTC), owner, positions_of(frame)
         return min(passed, had)
+
+
+def _since(since: float, records: deque[R]) -> list[R]:
+    """Those whose time, which comes first, is not before that; older ones are dropped."""
+    while records and records[0][0] < since:
+        records.popleft()
+    return list(records)
 
 
 def _report(error: Exception) -> None:

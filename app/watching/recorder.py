@@ -82,6 +82,7 @@ class Recorder:
         """Of this second, which has just ended."""
         await self._traffic()
         sampler = self._supervisor.sampler
+        sampler.settle()
         shares, threads, lag = sampler.shares(), sampler.thread_shares(), sampler.lag()
         unnamed = 0.0 if shares else nan  # not measured
         sums = [0.0] * 5
