@@ -49,8 +49,10 @@ SPAN = 5.0
 EVERY = 0.0109
 """Seconds between two ticks of a busy loop. No multiple of what callbacks sleep: they would always be found there."""
 
-BUSY, DOUBLINGS = 0.2, 4
-"""Share of the processor below which ticks come less often: half as often at half of it, and so on, so many times."""
+DOUBLINGS, IDLE_TICKS, BUSY_COUNTS = 4, 8, 16
+"""A tick that finds the loop idle counts one, and each ``IDLE_TICKS`` of them double the interval, so many times at
+most; a tick that finds a callback takes ``BUSY_COUNTS`` back. So ticks are frequent where one in 17 finds a callback.
+The processor time of the thread cannot decide it: where waking is dear, most of it is the ticks' own."""
 
 _EVERY = int(EVERY * 1e9)
 
@@ -93,8 +95,9 @@ class Sampler:
         self._lag_timer: asyncio.TimerHandle | None = None
         self._runner: CodeType | None = None
         # Of the ticks; times of the monotonic clock, in seconds.
-        self._at = self._used = self._usage = 0.0
+        self._at = self._used = 0.0
         self._waits = 0
+        self._idle = IDLE_TICKS * DOUBLINGS
         self._every = self._due = 0  # nanoseconds: kept up exactly, whatever the number of ticks
         self._left_out = self._left_out_at = 0.0
         self._ticking = False
@@ -238,9 +241,9 @@ class Sampler:
             if had < passed:
                 self._samples.append(Sample(self._at, IDLE, passed - had, 0.0))
         self._samples.append(Sample(self._at, owner, had, used))
-        self._usage += (used / passed - self._usage) * min(1.0, passed / SECOND)
-        doublings = int(BUSY / max(self._usage, 1e-6)).bit_length() - 1 if owner == IDLE else 0
-        every = _EVERY << min(DOUBLINGS, max(0, doublings))
+        idle = self._idle + 1 if owner == IDLE else self._idle - BUSY_COUNTS
+        self._idle = max(0, min(idle, IDLE_TICKS * DOUBLINGS))
+        every = _EVERY << self._idle // IDLE_TICKS
         if every != self._every:
             self._tick_every(every)
 
