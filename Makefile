@@ -14,7 +14,7 @@ run: install
 	$(BIN)/echodeck serve
 
 # Every behaviour once.
-PYTEST = $(BIN)/pytest --numprocesses 2 --dist worksteal --durations 20 --durations-min 1
+PYTEST = $(BIN)/pytest --numprocesses 3 --dist worksteal --durations 20 --durations-min 1
 test: tools
 	$(PYTEST) -m "not slow"
 
@@ -100,7 +100,7 @@ $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 # What the tests drive besides Python: a real Chromium, and the programs of README's commands.
 tools: $(VENV)/installed-dev $(BIN)/etcd
 	@missing=; \
-	command -v chromium >/dev/null || missing="$$missing chromium"; \
+	command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null || missing="$$missing chromium-headless-shell"; \
 	command -v curl >/dev/null || missing="$$missing curl"; \
 	command -v nc >/dev/null || missing="$$missing netcat-openbsd"; \
 	command -v strace >/dev/null || missing="$$missing strace"; \
