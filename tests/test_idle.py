@@ -16,8 +16,9 @@ from tests.helpers import until
 from tests.programs import Start, make
 
 SECONDS = 3.0
-MOST_WAKEUPS = 20.0
-"""A second. A poll of the kind that this test is to find would wake the app 10 times a second more."""
+MOST_WAKEUPS = 6.0
+"""A second. A poll of the kind that this test is to find would wake the app 10 times a second more. uvloop does not tell
+the sampler when it wakes, which ticks 6 times a second there."""
 
 
 def wakeups(pid: int) -> dict[int, int]:
@@ -38,13 +39,13 @@ def rates(pid: int) -> tuple[float, float]:
     return more.pop(pid), sum(more.values())
 
 
-async def at_rest(running: Program) -> None:
+async def at_rest(running: Program, most: float = MOST_WAKEUPS) -> None:
     """A machine that is busy with other things takes the processor away, which counts as well: not every time."""
     found: list[tuple[float, float]] = []
 
     def rests() -> bool:
         found.append(rates(running.process.pid))
-        return found[-1][0] < MOST_WAKEUPS and found[-1][1] < 1
+        return found[-1][0] < most and found[-1][1] < 1
 
     try:
         await until(rests, "the app is idle", patience=60)
@@ -57,7 +58,7 @@ async def test_an_app_without_servers_is_idle(program: Start) -> None:
 
 
 async def test_an_app_on_uvloop_is_idle(program: Start) -> None:
-    await at_rest(program("--loop", "uvloop"))
+    await at_rest(program("--loop", "uvloop"), 2 * MOST_WAKEUPS)
 
 
 async def test_an_app_whose_servers_wait_is_idle(program: Start) -> None:

@@ -282,6 +282,29 @@ async def test_the_series_of_a_server(api: httpx.AsyncClient) -> None:
     assert (await api.get("/servers/mine/series?every=60&last=5")).raise_for_status().json()["every"] == 60.0
 
 
+async def test_without_servers_it_rests_and_no_second_is_missing(
+    api: httpx.AsyncClient, watched: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, look = [watched.series.second], Recorder.look
+
+    async def counted(recorder: Recorder, second: int) -> None:
+        looks.append(second)
+        await look(recorder, second)
+
+    async def newest(name: str, count: int) -> list[float | None]:
+        found: list[float | None] = (await api.get(f"/loop/series?last={count}")).json()[name]
+        return found
+
+    monkeypatch.setattr(Recorder, "look", counted)
+    await until(lambda: watched.series.second > looks[-1] + 3, "it rests")
+    assert await newest("open", 3) == [0, 0, 0]
+    await api.post("/servers", json={"variant": "asyncio", "name": "mine", "port": 0})
+    created = watched.series.second
+    await until(lambda: looks[-1] > created + 1, "it looks again, each second")
+    assert looks[-3:] == [looks[-1] - 2, looks[-1] - 1, looks[-1]] or looks[-3] < created
+    assert None not in await newest("open", 5)
+
+
 async def test_the_series_of_the_loop(api: httpx.AsyncClient) -> None:
     await api.post("/servers", json={"variant": "nonblocking", "name": "burns", "port": 0})
     await asyncio.sleep(2.2)

@@ -204,6 +204,8 @@ class SeriesBook:
         self._epoch = time.monotonic() - time.time()
         self._all: dict[tuple[str, int], Series] = {}
         self._saved_hour = -1
+        self.catch_up: Callable[[], None] = lambda: None
+        """To be called before the latest seconds are read, and by whoever brings something to look at."""
 
     @property
     def second(self) -> int:

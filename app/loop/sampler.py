@@ -1,6 +1,7 @@
 """Which server has the loop, and the loop's lag and stalls: sampled by a signal, on the loop's own thread.
 
-A timer of the kernel interrupts the thread 6 times a second while the loop is idle, 92 times while it is busy. The
+A timer of the kernel interrupts the thread 92 times a second while the loop is busy. A tick that finds it waiting
+turns the timer off, and the loop turns it on again as it wakes; on uvloop, which does not tell that, it ticks 6 times a second. The
 signal's handler runs on that thread between two bytecodes, in the context of the callback that it interrupts, and the
 context has the owner (``ownership``). No other thread's frames are read, which crashes some versions of Python
 (python/cpython#111363), and nothing runs between two ticks.
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import resource
 import time
 from collections import deque
@@ -40,6 +42,7 @@ from app.loop.thread_timer import ThreadTimer, Unsupported
 from app.loop.turn import owner_at, runner_of, turn_began
 
 R = TypeVar("R", bound=tuple[float, Any] | Sample)
+T = TypeVar("T")
 
 log = logging.getLogger("echodeck.sampler")
 
@@ -51,10 +54,15 @@ EVERY = 0.0109
 
 DOUBLINGS, IDLE_TICKS, BUSY_COUNTS = 4, 8, 16
 """A tick that finds the loop idle counts one, and each ``IDLE_TICKS`` of them double the interval, so many times at
-most; a tick that finds a callback takes ``BUSY_COUNTS`` back. So ticks are frequent where one in 17 finds a callback.
+most. A tick that finds a callback takes ``BUSY_COUNTS`` back. So ticks are frequent where one in 17 finds a callback.
 The processor time of the thread cannot decide it: where waking is dear, most of it is the ticks' own."""
 
+# In nanoseconds.
 _EVERY = int(EVERY * 1e9)
+_SOON = 8 * _EVERY
+"""At most, before the first tick after the loop woke: less than a stall."""
+_NEVER = 1 << 63
+"""When the next tick is due while the timer is off."""
 
 SHARES_EVERY = 0.05
 SECOND = 1.0
@@ -92,6 +100,8 @@ class Sampler:
         self._shares: dict[str, float] = {}
         self._shares_at = 0.0
         self._timer: ThreadTimer | None = None
+        self._selector: Any = None
+        self._waits_for_events = False
         self._lag_timer: asyncio.TimerHandle | None = None
         self._runner: CodeType | None = None
         # Of the ticks; times of the monotonic clock, in seconds.
@@ -121,10 +131,16 @@ class Sampler:
             self._measure_lag(self._at)
         else:
             self._tick_every(_EVERY << DOUBLINGS)
+            self._selector = getattr(self._loop, "_selector", None)
+            if self._selector is not None:
+                self._selector.select = self._selecting(self._selector.select)
 
     def stop(self) -> None:
         if self._lag_timer is not None:
             self._lag_timer.cancel()
+        if self._selector is not None:
+            del self._selector.select  # the class's own again
+            self._selector = None
         self._switch_off()
 
     # Reading, on the loop
@@ -162,7 +178,9 @@ class Sampler:
     def settle(self) -> None:
         """Read the threads' clocks, and report the lags since the call before. Not a timer's task: the loop would wake
         for it once more."""
-        self._threads.append((time.monotonic(), self._threads_cpu()))
+        now = time.monotonic()
+        _since(now - SPAN - SECOND, self._threads)
+        self._threads.append((now, self._threads_cpu()))
         while self._new_lags:
             self.on_lag(self._new_lags.popleft())
 
@@ -189,10 +207,24 @@ class Sampler:
         self._lags.append((at, lag))
         self._new_lags.append(lag)
 
-    def _tick_every(self, nanoseconds: int) -> None:
-        assert self._timer is not None
-        self._every, self._due = nanoseconds, time.monotonic_ns() + nanoseconds
-        self._timer.set(nanoseconds)
+    def _selecting(self, select: Callable[..., T]) -> Callable[..., T]:
+        """The loop's way to wait, which sets the timer again where it is off."""
+
+        def select_and_tick(timeout: float | None = None) -> T:
+            self._waits_for_events = True
+            ready = select(timeout)
+            self._waits_for_events = False
+            if self._due == _NEVER:  # at random: one after a fixed time would never find what takes less than that
+                self._tick_every(self._every, first=1 + int(random.random() * min(2 * self._every, _SOON)))
+            return ready
+
+        return select_and_tick
+
+    def _tick_every(self, nanoseconds: int, first: int | None = None) -> None:
+        first = nanoseconds if first is None else first
+        self._every, self._due = nanoseconds, time.monotonic_ns() + first
+        if self._timer is not None:
+            self._timer.set(first, nanoseconds)
 
     def _switch_off(self) -> None:
         timer, self._timer = self._timer, None
@@ -244,7 +276,10 @@ class Sampler:
         idle = self._idle + 1 if owner == IDLE else self._idle - BUSY_COUNTS
         self._idle = max(0, min(idle, IDLE_TICKS * DOUBLINGS))
         every = _EVERY << self._idle // IDLE_TICKS
-        if every != self._every:
+        if self._waits_for_events and self._timer is not None:
+            self._every, self._due = every, _NEVER
+            self._timer.set(0, 0)
+        elif every != self._every:
             self._tick_every(every)
 
     def _leave_out(self, seconds: float) -> None:

@@ -76,10 +76,9 @@ class ThreadTimer:
             raise Unsupported(str(reason)) from reason
         signal.signal(SIGNAL, handler)
 
-    def set(self, nanoseconds: int) -> None:
-        """From now on, a signal every so many nanoseconds."""
-        period = divmod(nanoseconds, 1_000_000_000)
-        interval = _Interval(*period, *period)
+    def set(self, first: int, every: int) -> None:
+        """A signal after ``first`` nanoseconds, none if that is 0; then one ``every`` so many nanoseconds."""
+        interval = _Interval(*divmod(every, 1_000_000_000), *divmod(first, 1_000_000_000))
         self._call("timer_settime", self._timer, 0, ctypes.byref(interval), None)
 
     def close(self) -> None:

@@ -77,6 +77,7 @@ def _all(every: Every) -> int:
 
 def _last(book: SeriesBook, every: Every) -> tuple[datetime, int]:
     """When the last step that was looked at ended, and its number; of a recorder that is late, that of the clock."""
+    book.catch_up()
     loop = book.of(*LOOP)
     over, seen = book.second // every - 1, (loop.seconds if every == 1 else loop.minutes).last
     last = seen if over - seen == 1 else over

@@ -147,6 +147,7 @@ class Supervisor:
                 self._check_free(name)
                 server = self._servers[name] = Server(added.serial, name, spec, self._around)
                 server.epoch = added.epoch
+                self.series.catch_up()
         except BaseException:
             if listener is not None:
                 listener.close()
@@ -224,6 +225,7 @@ class Supervisor:
         self._check_variant(spec.variant)
         server = self._servers[name] = Server(serial, name, spec, self._around)
         server.epoch = epoch
+        self.series.catch_up()
         if desired == "running":
             await server.resume()
 

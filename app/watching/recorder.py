@@ -1,10 +1,15 @@
-"""Looks once a second at every server and at the loop, and writes what it sees into their series."""
+"""Looks once a second at every server and at the loop, and writes what it sees into their series.
+
+Where there is no server, and nobody follows the feed, it looks every ``REST`` seconds: the seconds between are said to
+be as the last one, when somebody asks for them or at the next look.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from array import array
+from contextlib import suppress
 from math import nan
 
 from app.connections.turns import Turns
@@ -25,6 +30,10 @@ MOST_LIVELY = 200
 IN_ONE_GO = 100
 """Servers that are dealt with before the loop is let turn."""
 
+
+REST = 10
+QUIET = 0.9
+"""The loop is idle for so much of its time, at least, while the recorder rests."""
 
 LOOKS_AT_QUEUES_EVERY = 4
 """Seconds between two looks at the accept queue of a server that nobody is inside of and nothing happens to."""
@@ -57,8 +66,12 @@ class Recorder:
         self._turns = Turns(supervisor.roster)
         self._minute = self._book.second // 60
         self._task: asyncio.Task[None] | None = None
+        self._quiet = False
+        self._disturbed = asyncio.Event()
+        self._disturbed.set()
 
     def start(self) -> None:
+        self._book.catch_up = self._catch_up
         self._task = asyncio.get_running_loop().create_task(self._keep(), name="series")
 
     async def close(self) -> None:
@@ -71,12 +84,30 @@ class Recorder:
         """For ever."""
         second = 0
         while True:
-            second = max(self._book.second, second + 1)
-            await asyncio.sleep(self._book.left_of(second))
+            second = max(self._book.second, second)
+            if self._quiet and not self._supervisor.servers() and self._supervisor.roster.news is None:
+                self._disturbed.clear()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._disturbed.wait(), self._book.left_of(second + REST))
+                    continue
+                self._disturbed.set()
+                second += REST
+                self._same_until(second - 1)
+            else:
+                await asyncio.sleep(self._book.left_of(second))
             try:
                 await self.look(second)
             except Exception:
                 log.exception("a second is missing in the series")
+            second += 1
+
+    def _same_until(self, second: int) -> None:
+        self._book.of(*LOOP).seconds.same_until = second
+
+    def _catch_up(self) -> None:
+        if not self._disturbed.is_set():
+            self._same_until(self._book.second - 1)
+            self._disturbed.set()
 
     async def look(self, second: int) -> None:
         """Of this second, which has just ended."""
@@ -111,6 +142,7 @@ class Recorder:
                 await asyncio.sleep(0)
         stalls = sampler.stalled - self._stalled
         self._stalled = sampler.stalled
+        self._quiet = not stalls and shares.get(IDLE, 0.0) > QUIET
         row = array("f", [*sums, lag.p50, lag.p99, lag.max, shares.get(APP, nan), shares.get(IDLE, nan), stalls])
         self._book.of(*LOOP).seconds.put(second, row)
         if (second + 1) // 60 > self._minute:

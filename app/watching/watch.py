@@ -80,6 +80,7 @@ class Watch:
         """Have comings and goings announced from now on."""
         self._roster.news = deque()
         self._all_known = False
+        self._supervisor.series.catch_up()
 
     def end(self) -> None:
         self._roster.news = None
