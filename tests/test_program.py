@@ -11,7 +11,7 @@ import pytest
 
 from app.addresses import format_address
 from tests.conftest import VARIANTS
-from tests.helpers import PATIENCE, Client, first
+from tests.helpers import PATIENCE, Client, first, until
 from tests.programs import Start, make, run, states
 
 
@@ -25,13 +25,12 @@ async def test_every_variant_answers_on_either_loop(program: Start, loop: str) -
                 assert await client.rest() == b""
             else:
                 await client.ask(b"hi\nquit\n", variant.wire.prefix + b"hi\nquit\n")
-        async with asyncio.timeout(PATIENCE):
-            while variant.wire.clients == "one in all" and states(running)[str(made["name"])] != "exited":
-                pass
+        name, state = str(made["name"]), "exited" if variant.wire.clients == "one in all" else "running"
+        await until(lambda name=name, state=state: states(running)[name] == state, f"{name} is {state}")
         # At once: an exited server does not hold its port, and a program of another test may be given it.
-        restarted = httpx.post(f"{running.url}/servers/{made['name']}/restart").json()
+        restarted = httpx.post(f"{running.url}/servers/{name}/restart").json()
         assert restarted.get("state") == "running", restarted
-        assert httpx.delete(f"{running.url}/servers/{made['name']}").status_code == 204
+        assert httpx.delete(f"{running.url}/servers/{name}").status_code == 204
     running.signal(signal.SIGTERM)
     assert running.wait() == 0
 

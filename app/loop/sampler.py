@@ -1,10 +1,10 @@
 """Which server has the loop, and the loop's lag and stalls: sampled by a signal, on the loop's own thread.
 
 A timer of the kernel interrupts the thread 92 times a second while the loop is busy. A tick that finds it waiting
-turns the timer off, and the loop turns it on again as it wakes; on uvloop, which does not tell that, it ticks 6 times a second. The
-signal's handler runs on that thread between two bytecodes, in the context of the callback that it interrupts, and the
-context has the owner (``ownership``). No other thread's frames are read, which crashes some versions of Python
-(python/cpython#111363), and nothing runs between two ticks.
+turns the timer off, and the loop turns it on again as it wakes; on uvloop, which does not tell that, it ticks 6 times a
+second. The signal's handler runs on that thread between two bytecodes, in the context of the callback that it
+interrupts, and the context has the owner (``ownership``). No other thread's frames are read, which crashes some
+versions of Python (python/cpython#111363), and nothing runs between two ticks.
 
 Three things would distort the shares, and are corrected. Short callbacks are seldom sampled: the time that the loop was
 busy comes from its thread's processor clock, too, and the samples divide it. A busy loop that never rests calls
@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import resource
 import time
 from collections import deque
@@ -56,6 +55,9 @@ DOUBLINGS, IDLE_TICKS, BUSY_COUNTS = 4, 8, 16
 """A tick that finds the loop idle counts one, and each ``IDLE_TICKS`` of them double the interval, so many times at
 most. A tick that finds a callback takes ``BUSY_COUNTS`` back. So ticks are frequent where one in 17 finds a callback.
 The processor time of the thread cannot decide it: where waking is dear, most of it is the ticks' own."""
+
+GOLDEN = 0.618
+"""Parts of an interval that are so far from each other, modulo 1, are spread evenly over it, with no period."""
 
 # In nanoseconds.
 _EVERY = int(EVERY * 1e9)
@@ -102,6 +104,7 @@ class Sampler:
         self._timer: ThreadTimer | None = None
         self._selector: Any = None
         self._waits_for_events = False
+        self._part = 0.0
         self._lag_timer: asyncio.TimerHandle | None = None
         self._runner: CodeType | None = None
         # Of the ticks; times of the monotonic clock, in seconds.
@@ -214,8 +217,9 @@ class Sampler:
             self._waits_for_events = True
             ready = select(timeout)
             self._waits_for_events = False
-            if self._due == _NEVER:  # at random: one after a fixed time would never find what takes less than that
-                self._tick_every(self._every, first=1 + int(random.random() * min(2 * self._every, _SOON)))
+            if self._due == _NEVER:  # a tick after a fixed time would never find what takes less than that
+                self._part = (self._part + GOLDEN) % 1
+                self._tick_every(self._every, first=1 + int(self._part * min(2 * self._every, _SOON)))
             return ready
 
         return select_and_tick
