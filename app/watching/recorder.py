@@ -1,7 +1,7 @@
 """Looks once a second at every server and at the loop, and writes what it sees into their series.
 
-Where there is no server, and nobody follows the feed, it looks every ``REST`` seconds: the seconds between are said to
-be as the last one, when somebody asks for them or at the next look.
+Where there is no server, and nobody follows the feed, it looks once a minute: the seconds between are said to be as the
+last one, when somebody asks for them or at the next look.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ IN_ONE_GO = 100
 """Servers that are dealt with before the loop is let turn."""
 
 
-REST = 10
 QUIET = 0.9
 """The loop is idle for so much of its time, at least, while the recorder rests."""
 
@@ -87,11 +86,12 @@ class Recorder:
             second = max(self._book.second, second)
             if self._quiet and not self._supervisor.servers() and self._supervisor.roster.news is None:
                 self._disturbed.clear()
+                end_of_minute = second + 59 - second % 60
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._disturbed.wait(), self._book.left_of(second + REST))
+                    await asyncio.wait_for(self._disturbed.wait(), self._book.left_of(end_of_minute))
                     continue
                 self._disturbed.set()
-                second += REST
+                second = end_of_minute
                 self._same_until(second - 1)
             else:
                 await asyncio.sleep(self._book.left_of(second))
