@@ -50,7 +50,7 @@ LAB = Part(
     ("app.experiments.experiment", "app.experiments.result", "app.experiments.run", "app.lab.laboratory"),
 )
 TRACE = Part(
-    r"/(servers|(ui/)?recordings|(ui/)?comparisons|ui/glass|scripts).*",
+    r"/servers/[^/]+/(calls|recordings).*|/(ui/)?(recordings|comparisons).*|/ui/glass|/scripts",
     ("app.glass.calls", "app.glass.recordings", "app.glass.comparisons", "app.glass.pages"),
     ("app.shapes.calls", "app.lens.lenses", "app.recordings.scripts", "app.hosting.server_host"),
 )
