@@ -24,8 +24,10 @@ ROOT = Path(__file__).parent.parent
 
 LATER = {
     "app.across.lists": "only a fleet merges lists",
+    "app.api.connections": "for the first call, or a moment later",
     "app.api.metrics": "a moment later: Prometheus does not scrape in the first second",
     "app.api.nodes": "only a fleet has nodes",
+    "app.api.servers": "for the first call, or a moment later",
     "app.etcd": "only a fleet has an etcd",
     "app.experiments": "the lab's, a moment later",
     "app.fleet.fleet": "only with --fleet",

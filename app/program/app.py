@@ -18,18 +18,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from app import __version__
-from app.api import (
-    connections,
-    events,
-    exceptions,
-    loop,
-    problem_kinds,
-    problems,
-    process,
-    servers,
-    terminal,
-    variants,
-)
+from app.api import problems, process, terminal
 from app.declaring.upkeep import Upkeep
 from app.errors import Refusal, TooManyGuesses
 from app.history.blame import in_words
@@ -55,17 +44,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("echodeck")
 
-_ROUTED = (
-    terminal,  # first: hundreds may open at once, and routes are tried in order
-    process,
-    servers,
-    variants,
-    connections,
-    exceptions,
-    events,
-    loop,
-    problem_kinds,
-)
+_ROUTED = (terminal, process)  # hundreds of terminals may open at once, and routes are tried in order
 
 Close = Callable[[], Awaitable[None]]
 

@@ -37,6 +37,11 @@ class Part:
     before: tuple[str, ...] = ()
 
 
+SERVERS = Part(r"/servers.*", ("app.api.servers",), ("app.shapes.servers", "app.shapes.series"))
+LISTS = Part(
+    r"/(variants|connections|exceptions|journal|events|loop|problems).*",
+    tuple(f"app.api.{name}" for name in ("variants", "connections", "exceptions", "events", "loop", "problem_kinds")),
+)
 PAGES = Part(
     r"/|/docs|/log(in|out)|/ui/.*|/static/.*",
     # A server's own forms come before those of any server.
@@ -55,7 +60,7 @@ TRACE = Part(
     ("app.shapes.calls", "app.lens.lenses", "app.recordings.scripts", "app.hosting.server_host"),
 )
 FLEET = Part(r"/(nodes|fleet/).*", ("app.api.nodes",))
-PARTS = (PAGES, METRICS, LAB, TRACE, FLEET)
+PARTS = (SERVERS, LISTS, PAGES, METRICS, LAB, TRACE, FLEET)
 
 
 class PartRoutes(BaseRoute):
