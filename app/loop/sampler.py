@@ -41,7 +41,6 @@ from app.loop.thread_timer import ThreadTimer, Unsupported
 from app.loop.turn import owner_at, runner_of, turn_began
 
 R = TypeVar("R", bound=tuple[float, Any] | Sample)
-T = TypeVar("T")
 
 log = logging.getLogger("echodeck.sampler")
 
@@ -136,7 +135,7 @@ class Sampler:
             self._tick_every(_EVERY << DOUBLINGS)
             self._selector = getattr(self._loop, "_selector", None)
             if self._selector is not None:
-                self._selector.select = self._selecting(self._selector.select)
+                self._selector.select = self._selecting(self._selector)
 
     def stop(self) -> None:
         if self._lag_timer is not None:
@@ -210,12 +209,12 @@ class Sampler:
         self._lags.append((at, lag))
         self._new_lags.append(lag)
 
-    def _selecting(self, select: Callable[..., T]) -> Callable[..., T]:
+    def _selecting(self, selector: Any) -> Callable[[float | None], object]:
         """The loop's way to wait, which sets the timer again where it is off."""
 
-        def select_and_tick(timeout: float | None = None) -> T:
+        def select_and_tick(timeout: float | None = None) -> object:
             self._waits_for_events = True
-            ready = select(timeout)
+            ready = type(selector).select(selector, timeout)  # a lens changes the class of what it looks at
             self._waits_for_events = False
             if self._due == _NEVER:  # a tick after a fixed time would never find what takes less than that
                 self._part = (self._part + GOLDEN) % 1
