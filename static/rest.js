@@ -30,11 +30,13 @@ export async function call(method, path, body) {
   }
   if (response.ok) return response.status === 204 ? null : response.json();
   const problem = await response.json().catch(() => ({title: response.statusText, status: response.status}));
-  if (response.status === 401) problem.detail = _("You are logged out. Load the page again to log in; what is open here stays open until then.");
+  if (response.status === 401) problem.detail = loggedOut();
   throw new Problem(problem);
 }
 
 export const serverPath = (name, action = "") => `/servers/${encodeURIComponent(name)}${action && `/${action}`}`;
+
+export const loggedOut = () => _("You are logged out. Load the page again to log in; what is open here stays open until then.");
 
 export const nobodyAnswers = () =>
   new Problem({title: _("Nobody answers"), detail: _("The app cannot be reached. It may have ended; what it should run is remembered.")});

@@ -178,7 +178,7 @@ def test_two_thousand_events_are_all_painted(page: Page, deck: Deck) -> None:
           const model = modelOf(recording);
           const place = document.querySelector(".drawn");
           place.innerHTML = picture.drawn(model, {scale: 120, id: "x", label: "x"}, (text) => text);
-          return place.querySelectorAll("rect.does, line.went").length;
+          return place.querySelectorAll("rect.does, path.went").length;
         }"""
     )
     assert painted > 2000

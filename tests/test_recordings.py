@@ -25,6 +25,7 @@ from app.recordings.scripts import SCRIPTS
 from app.supervising.supervisor import Supervisor
 from servers import discover
 from tests.conftest import Program, Start
+from tests.helpers import PATIENCE
 
 Servers = Callable[..., echodeck.EchoServer]
 
@@ -266,6 +267,22 @@ def test_the_same_clients_come_to_each_on_one_time_axis(echodeck_app: echodeck.C
     answer = httpx.get(f"{echodeck_app.url}/comparisons/{made['id']}")
     assert answer.json() == made
     assert "Short" in httpx.get(f"{echodeck_app.url}/comparisons/{made['id']}?format=html").text
+
+
+def test_the_page_says_how_far_each_variant_is_until_it_has_the_recordings(echodeck_app: echodeck.Client) -> None:
+    script = 'title = "Slow"\n[[client]]\ndoes = ["connect", "wait 2", "leave"]\n'
+    given = {"script": script, "variants": ["blocking", "selectors"]}
+    begun = httpx.post(f"{echodeck_app.url}/ui/comparisons", data=given)
+    assert begun.status_code == 303
+    address = f"{echodeck_app.url}{begun.headers['location']}"
+    page = httpx.get(address).text
+    assert re.findall(r'<li data-stage="\w+"><b translate="no">(\w+)</b>', page) == given["variants"]
+    assert '<noscript><meta http-equiv="refresh" content="1"></noscript>' in page
+    deadline = time.monotonic() + PATIENCE
+    while 'id="pending"' in page:
+        assert time.monotonic() < deadline
+        page = httpx.get(address).text
+    assert f'data-from="/comparisons/{address.rpartition("/")[2]}"' in page
 
 
 def test_clients_may_reset_half_close_flood_and_never_read(echodeck_app: echodeck.Client) -> None:

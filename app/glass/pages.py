@@ -38,11 +38,11 @@ async def compare(request: Request) -> Response:
     text, variants = str(form.get("script", "")), [str(one) for one in form.getlist("variants")]
     runner: ComparisonRunner = request.app.state.comparison_runner
     try:
-        made = await runner.compare(read_script(text.replace("\r\n", "\n")), chosen(request, variants))
+        pending = runner.begin(read_script(text.replace("\r\n", "\n")), chosen(request, variants))
     except Refusal as refusal:
         name = str(form.get("lesson", ""))
         return await _glass(request, name if name in SCRIPTS else FIRST, text, variants, refusal)
-    return to(f"/ui/comparisons/{made[0].head['comparison']['id']}")
+    return to(f"/ui/comparisons/{pending.id}")
 
 
 @router.get("/ui/recordings/{id}")
@@ -59,7 +59,13 @@ async def forget(request: Request, id: str) -> Response:
 
 @router.get("/ui/comparisons/{id}")
 async def show_comparison(request: Request, id: str) -> Response:
-    return await _playback(request, shelf(request).compared(id), f"/comparisons/{id}", compared=True)
+    runner: ComparisonRunner = request.app.state.comparison_runner
+    pending = runner.pending(id)
+    if pending is None:
+        return await _playback(request, shelf(request).compared(id), f"/comparisons/{id}", compared=True)
+    if pending.failure:
+        return await _glass(request, FIRST, pending.script.text, list(pending.stages), pending.failure)
+    return await page(request, "pending.html", {"pending": pending})
 
 
 async def _playback(request: Request, found: list[Recording], source: str, compared: bool) -> Response:
@@ -96,6 +102,7 @@ async def _glass(
         "recordings": recordings,
         "missing": missing,
         "problem": refusal,
+        "told": refusal,
     }
     return await page(request, "glass.html", more, refusal.status if refusal else 200)
 

@@ -11,7 +11,7 @@ from app.recordings.recording import Recording
 from app.web.words import Words
 
 STATIC = ROOT / "static"
-SCRIPTS = ("glass/model.js", "glass/wording.js", "glass/picture.js", "glass/player.js")
+SCRIPTS = tuple(f"glass/{name}.js" for name in ("model", "wording", "labels", "columns", "picture", "player"))
 """Each imports from those before it, and from nothing else."""
 
 _MESSAGE = re.compile(r'_\("((?:[^"\\]|\\.)+)"')

@@ -186,8 +186,9 @@ def create_app(
         app.state.lenses = lenses = Lenses(supervisor)
         app.state.shelf = shelf = Shelf(supervisor, store)
         app.state.recorder = Recorder(lenses, shelf)
-        app.state.comparison_runner = ComparisonRunner(shelf, settings.loop)
+        app.state.comparison_runner = comparison_runner = ComparisonRunner(shelf, settings.loop)
         shelf.remember()
+        closes.append(comparison_runner.close)
         closes.insert(0, lenses.close)
 
     parts = Parts(

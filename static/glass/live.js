@@ -3,6 +3,7 @@ import {call as rest, serverPath} from "../rest.js";
 import {openStream} from "../stream.js";
 import {at as place} from "../facts.js";
 import {_, translate} from "../words.js";
+import {TOP} from "./columns.js";
 import {modelOf} from "./model.js";
 import {drawn} from "./picture.js";
 import {escaped, listedRow} from "./wording.js";
@@ -10,7 +11,8 @@ import {escaped, listedRow} from "./wording.js";
 const SPAN = 10; // seconds shown
 const MOST = 3000; // calls kept
 const PAINT_MS = 250;
-const SCALE = 60;
+const LEAST_SCALE = 25; // pixels a second
+const FOOT = 32; // pixels below the latest
 const LISTED = 40;
 const WHY = {
   stopped: () => _("The server has stopped."), removed: () => _("The server was removed."), "app ends": () => _("The app ends."),
@@ -21,7 +23,7 @@ export function followCalls(root, _feed, name) {
   const section = root.querySelector("#calls");
   if (!section) return () => {};
   const [look, record, picture, list, says] = ["#look", "#record", ".picture-window", ".live-list", ".says"].map((what) => section.querySelector(what));
-  let close = () => {}, timer = 0, seen = null, ended = "";
+  let close = () => {}, timer = 0, seen = null, ended = "", before = null;
   section.querySelector(".glass-tools").hidden = false;
 
   function open() {
@@ -69,7 +71,7 @@ export function followCalls(root, _feed, name) {
   }
 
   function paint() {
-    if (!seen || document.hidden) return;
+    if (!seen || document.hidden || pointedAt()) return;
     const now = Math.max(seen.now ?? 0, (performance.now() - seen.since) / 1000 - 0.15);
     const off = Math.max(0, now - SPAN);
     const calls = [];
@@ -82,14 +84,41 @@ export function followCalls(root, _feed, name) {
     const here = seen.states.at(-1);
     const connections = Object.fromEntries(Object.entries(seen.connections).filter(([id]) => id in here.unread || calls.some((one) => one.on === id || one.result === id)));
     const states = seen.states.filter((state, index) => (seen.states[index + 1]?.at ?? now) >= off).map((state) => ({...state, at: Math.max(0, state.at - off)}));
-    const model = modelOf({...seen, calls, states, connections, seconds: Math.max(0.5, Math.min(now, SPAN)), zero: 0});
-    const follows = picture.scrollHeight - picture.scrollTop - picture.clientHeight < 60;
-    picture.innerHTML = drawn(model, {scale: SCALE, id: "live", label: `${_("Calls of %(name)s", {name})}: ${_("the latest %(n)s seconds; the same is in the list", {n: SPAN})}`}, _);
-    if (follows) picture.scrollTop = picture.scrollHeight;
+    const model = modelOf({...seen, calls, states, connections, seconds: Math.max(0.5, Math.min(now, SPAN)), zero: 0, drawn: seen.drawn});
+    seen.drawn = new Set(model.lanes.filter((lane) => lane.ids.length === 1).map((lane) => lane.ids[0]));
+    picture.innerHTML = drawn(model, {scale: Math.max(LEAST_SCALE, (picture.clientHeight - TOP - FOOT) / SPAN), width: picture.clientWidth, id: "live", label: `${_("Calls of %(name)s", {name})}: ${_("the latest %(n)s seconds; the same is in the list", {n: SPAN})}`}, _);
     const rows = model.calls.filter((one) => one.call !== "wait").slice(-LISTED).reverse().map((one) => listedRow(one, model, _));
     list.innerHTML = rows.map((row) => `<li class="${row.does}"><span class="on">${escaped(row.on)}</span> <code>${escaped(row.words)}</code> <span class="took">${escaped(row.took)}${row.line ? ` · <a href="#L${row.line}">${escaped(_("line %(n)s", {n: row.line}))}</a>` : ""}</span></li>`).join("");
     section.querySelector(".folds").textContent = [seen.folding === "second" ? _("So many calls that equal ones are folded by the second; the counts are exact.") : "", seen.dropped ? _("%(n)s calls were too many to be told", {n: seen.dropped}) : ""].filter(Boolean).join(" ");
   }
+
+  /** A shortened label, or a bar, stays while somebody points at it, and is said whole. */
+  function pointedAt() {
+    const it = picture.querySelector("[data-whole]:hover, .does:hover, .is-pointed");
+    if (it) {
+      before ??= says.textContent;
+      says.textContent = it.dataset.whole ?? it.textContent;
+    } else if (before !== null) {
+      says.textContent = before;
+      before = null;
+    }
+    return it;
+  }
+
+  function stepped(event) {
+    const by = {ArrowRight: 1, ArrowLeft: -1}[event.key];
+    const labels = [...picture.querySelectorAll("[data-whole]")];
+    if (!by || !labels.length || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    const next = labels.findIndex((one) => one.matches(".is-pointed")) + by;
+    released();
+    const label = labels.at(next % labels.length);
+    label.classList.add("is-pointed");
+    label.scrollIntoView({block: "nearest", inline: "nearest"});
+    pointedAt();
+  }
+
+  const released = () => picture.querySelector(".is-pointed")?.classList.remove("is-pointed");
 
   function end(words) {
     ended = words;
@@ -123,9 +152,13 @@ export function followCalls(root, _feed, name) {
       record.disabled = false;
     }
   };
+  picture.addEventListener("keydown", stepped);
+  picture.addEventListener("blur", released);
   look.addEventListener("click", pressed);
   record?.addEventListener("click", records);
   return () => {
+    picture.removeEventListener("keydown", stepped);
+    picture.removeEventListener("blur", released);
     look.removeEventListener("click", pressed);
     record?.removeEventListener("click", records);
     if (timer) stop();

@@ -2,7 +2,7 @@
 // through. It knows nothing of how that is drawn, nor of the page.
 
 const BLOCKS = new Set(["accept", "recv", "recv_into", "send", "sendall", "sendmsg"]);
-const MOST_LANES = 8, MOST_ROWS = 5;
+const MOST_LANES = 12, MOST_ROWS = 13;
 const LONG = 0.0008; // seconds from which on a call counts as waiting
 const GAP = 0.004, NAP = 0.02; // seconds between two bars, and between two sleeps, that look like one
 
@@ -69,7 +69,7 @@ export function modelOf(whole) {
     bar.storm = true;
     bar.call = {...call, times: nothing.reduce((all, one) => all + (one.call === call.call && one.on === call.on ? one.times : 0), 0)};
   }
-  return {recording, calls, lanes, rows, bars, arrows, seconds: ends, zero: recording.zero ?? 0};
+  return {recording, calls, lanes, rows, bars, arrows, names: namesOf(recording), seconds: ends, zero: recording.zero ?? 0};
 }
 
 const LEAD = 0.1;
@@ -89,6 +89,11 @@ function fromZero(recording) {
     states: [...past.slice(-1), ...recording.states.slice(past.length)].map((state) => ({...state, at: Math.max(0, state.at - off)})),
     clients: recording.clients?.map((client) => ({...client, did: client.did.map((step) => ({...step, at: Math.max(0, step.at - off)}))})) ?? null,
   };
+}
+
+/** Of clients, by their connections: what the script calls them, or their addresses. */
+function namesOf(recording) {
+  return recording.clients ? Object.fromEntries(recording.clients.map((one) => [one.connection, one.name])) : recording.connections;
 }
 
 function lanesOf(recording, calls) {
@@ -117,8 +122,18 @@ function lanesOf(recording, calls) {
       if (!recording.clients) lane.connected = lane.accepted;
     } else if (call.call === "close" && byId.has(call.on)) byId.get(call.on).closed = call.at;
   }
-  if (found.length <= MOST_LANES) return found;
-  const rest = found.splice(MOST_LANES - 1);
-  found.push({name: `+ ${rest.length}`, ids: rest.flatMap((lane) => lane.ids), connected: 0, accepted: 0, left: null, says: rest.flatMap((lane) => lane.says), marks: []});
-  return found;
+  return found.length <= MOST_LANES ? found : busiest(found, calls, recording.drawn);
+}
+
+/** Those that call most, in their order, and one lane for the others. `drawn` are ids that had a lane before: they keep it for longer. */
+function busiest(lanes, calls, drawn = new Set()) {
+  const counts = new Map();
+  for (const call of calls) counts.set(call.on, (counts.get(call.on) ?? 0) + call.times);
+  const busy = new Map(lanes.map((lane) => [lane, lane.ids.reduce((all, id) => all + (counts.get(id) ?? 0) * (drawn.has(id) ? 2 : 1), 0)]));
+  const first = new Set([...lanes].sort((a, b) => busy.get(b) - busy.get(a)).slice(0, MOST_LANES));
+  const rest = lanes.filter((lane) => !first.has(lane));
+  return [
+    ...lanes.filter((lane) => first.has(lane)),
+    {name: `+ ${rest.length}`, ids: rest.flatMap((lane) => lane.ids), connected: 0, accepted: 0, left: null, says: rest.flatMap((lane) => lane.says), marks: []},
+  ];
 }

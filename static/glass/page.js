@@ -1,13 +1,18 @@
-// The glass's pages: recordings are played, a comparison is made while its page says so.
-import {call} from "../rest.js";
+// The glass's pages: recordings are played, a comparison is made while its page says how far it is.
 import {at} from "../facts.js";
+import {go} from "../navigation.js";
+import {loggedOut, nobodyAnswers} from "../rest.js";
 import {_} from "../words.js";
 import {play} from "./player.js";
+
+const POLL_MS = 250;
 
 export function mount(main, feed) {
   feed.want(["servers", "loop"]);
   const stage = main.querySelector("#play");
   if (stage) return show(stage);
+  const pending = main.querySelector("#pending");
+  if (pending) return awaitIt(pending);
   const form = main.querySelector("#compare");
   return form ? follow(form) : () => {};
 }
@@ -25,6 +30,31 @@ function show(stage) {
   };
 }
 
+/** How far each variant is, as the app paints it, until it paints something else here. */
+function awaitIt(pending) {
+  let timer = 0, over = false;
+  const poll = async () => {
+    try {
+      const response = await fetch(location.href, {headers: {accept: "text/html"}});
+      const page = new DOMParser().parseFromString(await response.text(), "text/html");
+      if (over) return;
+      const fresh = page.getElementById("pending");
+      if (!fresh) return go(location.href);
+      pending.replaceChildren(...document.adoptNode(fresh).children);
+      const [said, now] = [document, page].map((one) => one.getElementById("stages"));
+      if (said.textContent !== now.textContent) said.textContent = now.textContent; // read aloud, once
+    } catch {
+      // the header says that nobody answers
+    }
+    if (!over) timer = setTimeout(poll, POLL_MS);
+  };
+  timer = setTimeout(poll, POLL_MS);
+  return () => {
+    over = true;
+    clearTimeout(timer);
+  };
+}
+
 function follow(form) {
   const [script, says, button] = [form.elements.script, form.querySelector(".says"), form.querySelector("button")];
   const chosen = form.elements.lesson;
@@ -38,25 +68,28 @@ function follow(form) {
   };
   const send = async (event) => {
     event.preventDefault();
-    const variants = [...form.querySelectorAll("[name=variants]:checked")].map((box) => box.value);
     button.disabled = true;
-    says.textContent = _("The servers are started, and the clients do what the script says …");
-    says.classList.remove("trouble");
+    says.textContent = "";
     try {
-      const made = await call("POST", "/comparisons", {script: script.value, variants});
-      location.assign(at(`/ui/comparisons/${encodeURIComponent(made.id)}`));
-    } catch (problem) {
-      says.textContent = problem.detail ?? String(problem);
-      says.classList.add("trouble");
-      const line = problem.errors?.[0]?.line;
-      if (line) {
-        const starts = script.value.split("\n").slice(0, line - 1).join("\n").length + (line > 1 ? 1 : 0);
-        script.focus();
-        script.setSelectionRange(starts, starts + (script.value.split("\n")[line - 1] ?? "").length);
-      }
+      const response = await fetch(form.action, {method: "POST", body: new URLSearchParams(new FormData(form)), headers: {accept: "text/html"}});
+      if (response.redirected) return go(response.url, {push: true});
+      const page = new DOMParser().parseFromString(await response.text(), "text/html");
+      refuse(page.querySelector("#main .notice.trouble") ?? page.querySelector("#notices .notice.trouble"), response);
+    } catch {
+      says.textContent = nobodyAnswers().detail;
     } finally {
       button.disabled = false;
     }
+  };
+  /** Say why, and select the script's line that is at fault. */
+  const refuse = (notice, {status, statusText}) => {
+    says.textContent = status === 401 ? loggedOut() : (notice?.textContent ?? statusText);
+    const line = Number(notice?.dataset.line);
+    if (!line) return;
+    const lines = script.value.split("\n");
+    const starts = lines.slice(0, line - 1).join("\n").length + (line > 1 ? 1 : 0);
+    script.focus();
+    script.setSelectionRange(starts, starts + (lines[line - 1] ?? "").length);
   };
   chosen.addEventListener("change", take);
   form.addEventListener("submit", send);

@@ -1,12 +1,14 @@
 // Recordings, played: pictures on one time axis, slow motion, steps from call to call, and the same as a list.
 import {modelOf} from "./model.js";
-import {drawn, extent, TOP} from "./picture.js";
+import {columnsOf, TOP} from "./columns.js";
+import {drawn} from "./picture.js";
 import {doesWords, escaped, listedRow} from "./wording.js";
 
 const SPEEDS = [1, 0.1, 0.01, 0.001];
 const ZOOMS = [30, 60, 120, 240, 500, 1000, 4000, 16000, 64000];
 const WHOLE = 12000; // pixels up to which all of a picture is drawn at once
 const MARGIN = 900, LISTED = 500;
+const BETWEEN = 16, SCROLLBAR = 16; // pixels between two pictures, and at a picture's side
 
 export function play(root, recordings, _) {
   const models = recordings.map(modelOf);
@@ -36,10 +38,23 @@ export function play(root, recordings, _) {
   const find = (what) => root.querySelector(what);
   const windows = [...root.querySelectorAll(".picture-window")];
   const range = find("input[type=range]");
+  const board = find(".pictures");
+
+  /** As many pictures beside one another as are well read, else half of them if they have room at all. */
+  function fit() {
+    const sizes = models.map((model) => columnsOf(model, ZOOMS[zoom]));
+    const fits = (abreast, what) => (board.clientWidth - BETWEEN * (abreast - 1)) / abreast >= Math.max(...sizes.map((size) => size[what])) + SCROLLBAR;
+    const all = models.length, half = Math.ceil(all / 2);
+    const abreast = [all, half].find((some) => fits(some, "fair")) ?? (fits(half, "least") ? half : 1);
+    board.style.setProperty("--abreast", abreast);
+    board.classList.toggle("wrapped", abreast < models.length);
+    for (const of of models.keys()) draw(of);
+  }
 
   function draw(of) {
     const model = models[of], pane = windows[of], whole = pane.firstElementChild;
-    const size = extent(model, ZOOMS[zoom]);
+    const width = pane.clientWidth;
+    const size = columnsOf(model, ZOOMS[zoom], width);
     const tall = size.height > WHOLE;
     const from = tall ? (pane.scrollTop - MARGIN) / ZOOMS[zoom] : -Infinity;
     const to = tall ? (pane.scrollTop + pane.clientHeight + MARGIN) / ZOOMS[zoom] : Infinity;
@@ -47,7 +62,7 @@ export function play(root, recordings, _) {
     whole.style.width = `${size.width}px`;
     const {queue} = model.recording.states.at(-1) ?? {queue: 0};
     const label = _("Calls of %(name)s", {name: model.recording.variant}) + `: ${model.calls.length}; ${_("the same is in the list")}` + (queue ? `; ${_("queue %(n)s", {n: queue})}` : "");
-    whole.firstElementChild.innerHTML = drawn(model, {scale: ZOOMS[zoom], from, to, id: `p${of}`, label}, _);
+    whole.firstElementChild.innerHTML = drawn(model, {scale: ZOOMS[zoom], width, from, to, id: `p${of}`, label}, _);
     pane.dataset.from = from;
     pane.dataset.to = to;
   }
@@ -77,7 +92,8 @@ export function play(root, recordings, _) {
     for (const [of, pane] of windows.entries()) {
       pane.firstElementChild.lastElementChild.style.transform = `translateY(${y}px)`;
       if (scrolls && (y < pane.scrollTop + 60 || y > pane.scrollTop + pane.clientHeight - 60)) pane.scrollTop = y - pane.clientHeight / 2;
-      root.querySelector(`figure[data-of="${of}"] .meanwhile`).textContent = meanwhile(of);
+      const does = root.querySelector(`figure[data-of="${of}"] .meanwhile`);
+      does.textContent = does.title = meanwhile(of);
     }
     if (single) light(models[0].bars.findLast((bar) => bar.from <= now && bar.to >= now && bar.call.line)?.call.line ?? models[0].calls.findLast((call) => call.at <= now && call.line)?.line);
   }
@@ -190,12 +206,20 @@ export function play(root, recordings, _) {
     }, {passive: true});
   }
   const spoken = (at) => `${at.toFixed(speed < 0.1 ? 6 : 3)} s`;
-  for (const of of models.keys()) {
-    draw(of);
-    list(of);
-  }
+  let fitted = board.clientWidth;
+  const resized = new ResizeObserver(() => {
+    if (board.clientWidth === fitted) return;
+    fitted = board.clientWidth;
+    fit();
+  });
+  fit();
+  resized.observe(board);
+  for (const of of models.keys()) list(of);
   go(0, false);
-  return () => { pause(); };
+  return () => {
+    resized.disconnect();
+    pause();
+  };
 }
 
 function zoomFor(seconds) {

@@ -60,7 +60,7 @@ export function listedRow(call, model, _) {
   const one = judged(call, model.seconds);
   const does = one.does === "running" && !one.storm ? "" : doesWords(one.does, _);
   return {
-    n: call.n, at: call.at - model.zero, does: one.does, on: call.on,
+    n: call.n, at: call.at - model.zero, does: one.does, on: [call.on, model.names[call.on]].filter(Boolean).join(" "),
     words: `${outcome(call, _)}${call.bytes ? ` "${shownBytes(call.bytes, 32)}"` : ""}${call.times > 1 ? ` × ${call.times.toLocaleString("en")}` : ""}`,
     took: `${spanned(call.took)}${does ? `, ${does}` : ""}`, line: call.line, who: call.task ?? call.thread,
   };

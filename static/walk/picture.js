@@ -1,7 +1,7 @@
 // The picture at a step's end: the same clients for each variant, played to a fresh server of it while one reads why.
 import {at} from "../facts.js";
 import {modelOf} from "../glass/model.js";
-import {drawn, extent} from "../glass/picture.js";
+import {drawn} from "../glass/picture.js";
 import {call} from "../rest.js";
 import {_} from "../words.js";
 
@@ -9,7 +9,7 @@ const SCRIPTS = {
   "accept-once": "the-first-takes-all", "blocking-single": "the-first-takes-all", blocking: "three-clients-one-silent",
   nonblocking: "burning-for-nothing", selectors: "three-clients-one-silent", "asyncio-basic": "boom", asyncio: "boom",
 };
-const SCALE = 110;
+const SCALE = 110, MOST_WIDE = 760, SCROLLBAR = 16;
 const made = new Map();
 let latest = Promise.resolve(); // one is made after the other, and none for a step that was left meanwhile
 
@@ -23,12 +23,11 @@ export async function showPicture(place, variant) {
     if (!found || place.dataset.variant !== variant) return;
     const {id, model} = found;
     const label = _("Calls of %(name)s", {name: variant});
-    place.innerHTML = `<div class="picture-window" tabindex="0" role="group">${drawn(model, {scale: SCALE, id: "walk", label}, _)}</div><p><a></a></p>`;
+    place.innerHTML = `<div class="picture-window" tabindex="0" role="group">${drawn(model, {scale: SCALE, width: Math.min(place.clientWidth, MOST_WIDE) - SCROLLBAR, id: "walk", label}, _)}</div><p><a></a></p>`;
     place.firstElementChild.setAttribute("aria-label", label);
     const link = place.querySelector("a");
     link.href = at(`/ui/recordings/${encodeURIComponent(id)}`);
     link.textContent = _("Play it in slow motion, beside its source");
-    place.style.setProperty("--picture-width", `${extent(model, SCALE).width}px`);
   } catch (problem) {
     place.textContent = problem.detail ?? "";
   }
