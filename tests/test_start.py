@@ -36,6 +36,7 @@ LATER = {
     "app.lab": "the lab, a moment later",
     "app.lens": "tracing, a moment later",
     "app.measuring": "the lab, a moment later",
+    "app.program.service_manager": "only where a service manager is to be notified",
     "app.recordings": "tracing, a moment later",
     "babel.messages": "reads catalogues, which English has none of",
     "httpcore": "asks other apps; a server does not",

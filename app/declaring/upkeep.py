@@ -57,14 +57,16 @@ class Upkeep:
             async with self._one_at_a_time:
                 await self._follow(self._read)
 
-    def look_again(self) -> None:
-        """Soon, read the file anew and do what it says; call it on the loop, in nobody's context."""
+    def look_again(self) -> asyncio.Task[None] | None:
+        """Soon, read the file anew and do what it says; call it on the loop, in nobody's context. Returns the task that
+        does so; None without a file."""
         if self._file is None:
             log.info("there is no configuration to read again; start the app with --config FILE to have one")
-            return
+            return None
         self._wanted = True
         if self._looking_again is None or self._looking_again.done():
             self._looking_again = asyncio.create_task(self._look_again(self._file), name="configuration")
+        return self._looking_again
 
     async def close(self) -> None:
         """A reading that is under way, of a pipe perhaps, is not waited for."""

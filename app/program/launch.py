@@ -17,7 +17,7 @@ from app.loop.ownership import is_news, is_the_apps
 from app.loop.runner import loop_factory, run_to_the_end
 from app.program.app import create_app
 from app.program.exit_codes import INVALID, REFUSED, fail
-from app.program.outlet import Outlets, unblocked
+from app.program.outlet import Outlets, for_journal, is_journal, unblocked
 from app.program.serving import CannotServe, serve
 from app.program.starter import AlreadyEnded, end_with
 from app.settings import Settings
@@ -44,7 +44,7 @@ def _launch(settings: Settings, as_json: bool, outlets: Outlets) -> None:
         for line in reason.errors:
             typer.echo(f"echodeck: {line}", err=True)
         raise typer.Exit(INVALID) from None
-    logging.config.dictConfig(LOGGING)
+    logging.config.dictConfig(LOGGING | ({"formatters": {"line": {"()": JournalFormatter}}} if is_journal(2) else {}))
     if settings.quiet:
         for handler in logging.getLogger().handlers:
             handler.addFilter(is_the_apps)
@@ -61,6 +61,16 @@ def _launch(settings: Settings, as_json: bool, outlets: Outlets) -> None:
                 os._exit(0)
     except (AlreadyEnded, CannotServe, StateUnusable) as reason:
         fail(str(reason), REFUSED)
+
+
+class JournalFormatter(logging.Formatter):
+    """Without the time, which the journal adds."""
+
+    def __init__(self) -> None:
+        super().__init__("%(name)s: %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        return for_journal(super().format(record), record.levelno)
 
 
 LOGGING: dict[str, Any] = {

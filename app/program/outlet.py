@@ -28,6 +28,26 @@ SECONDS_TO_DRAIN = 0.5
 """For what still waits at the program's end."""
 
 
+JOURNAL_PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+"""By level, that of syslog(3)."""
+
+
+def is_journal(descriptor: int) -> bool:
+    """Whether it is the stream that systemd has connected to its journal, which records the time of each line and reads
+    its priority from ``<N>`` before it (systemd.exec(5), sd-daemon(3))."""
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def for_journal(text: str, level: int) -> str:
+    """The text with its priority before each line."""
+    prefix = f"<{JOURNAL_PRIORITIES.get(level, 6)}>"
+    return prefix + text.replace("\n", f"\n{prefix}")
+
+
 class Outlet(io.RawIOBase):
     """The binary end of one. ``dropped`` counts lines.
 
@@ -169,8 +189,10 @@ def _complain(error: OSError) -> None:
 
 def _log_line(missing: int) -> str:
     lines = "1 line" if missing == 1 else f"{missing} lines"
-    now = time.strftime("%Y-%m-%d %H:%M:%S")
-    return f"{now},000 WARNING {log.name}: {lines} could not be written here: dropped\n"
+    text = f"{log.name}: {lines} could not be written here: dropped"
+    if is_journal(2):
+        return for_journal(text, logging.WARNING) + "\n"
+    return f"{time.strftime('%Y-%m-%d %H:%M:%S')},000 WARNING {text}\n"
 
 
 def _text(outlet: Outlet, like: TextIO) -> TextIO:

@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Callable
 from email.utils import formatdate
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ from app.terminals.frames import MOST
 
 if TYPE_CHECKING:
     from app.fleet.fleet import Fleet
+    from app.program.service_manager import ServiceManager
 
 log = logging.getLogger("echodeck")
 
@@ -73,9 +75,16 @@ class Process(uvicorn.Server):
     The first SIGINT or SIGTERM begins it; a second one ends the process at once.
     """
 
-    def __init__(self, config: uvicorn.Config, supervisor: Supervisor, fleet: Fleet | None = None) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        supervisor: Supervisor,
+        fleet: Fleet | None = None,
+        manager: ServiceManager | None = None,
+    ) -> None:
         super().__init__(config)
         self._fleet = fleet
+        self._manager = manager
         self._supervisor = supervisor
         self._ending: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
@@ -91,6 +100,8 @@ class Process(uvicorn.Server):
         await super().startup(sockets)
         for sock in sockets or ():  # asyncio has one parameter for both the accepts in one go and the backlog
             sock.listen(BACKLOG)
+        if self._manager is not None and self.started:
+            self._manager.ready(f"Serving at {', '.join(map(_url, sockets or ()))}")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._signals += 1
@@ -102,6 +113,8 @@ class Process(uvicorn.Server):
 
     def _begin_shutdown(self) -> None:
         log.info("stopping the servers; once more ends at once")
+        if self._manager is not None:
+            self._manager.stopping()
         self._ending = self._loop.create_task(self._shut_down(), name="end")
 
     async def _shut_down(self) -> None:
@@ -147,8 +160,10 @@ async def serve(app: FastAPI, settings: Settings, announce: Callable[[str], None
     upkeep: Upkeep = app.state.upkeep
     sockets = open_sockets(settings.host, settings.port)
     supervisor.page_at = [sock.getsockname()[:2] for sock in sockets]
-    process = Process(configuration(app), supervisor, app.state.fleet)
-    with sighup.handled(upkeep.look_again, lambda: process.handle_exit(signal.SIGHUP, None)):
+    manager = _service_manager()
+    process = Process(configuration(app), supervisor, app.state.fleet, manager)
+    read_again = upkeep.look_again if manager is None else partial(manager.reload, upkeep.look_again)
+    with sighup.handled(read_again, lambda: process.handle_exit(signal.SIGHUP, None)):
         try:
             await supervisor.open()
         except BaseException:
@@ -164,7 +179,22 @@ async def serve(app: FastAPI, settings: Settings, announce: Callable[[str], None
             announce(f"http://{format_address('localhost' if settings.host == 'localhost' else address, port)}/")
             spare_the_loop()
             await process.serve(sockets)
+    if manager is not None:
+        manager.close()
     return [task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+
+def _service_manager() -> ServiceManager | None:
+    if not os.environ.get("NOTIFY_SOCKET"):
+        return None
+    from app.program.service_manager import ServiceManager
+
+    return ServiceManager()
+
+
+def _url(sock: socket.socket) -> str:
+    address, port = sock.getsockname()[:2]
+    return f"http://{format_address(address, port)}"
 
 
 async def _join(fleet: Fleet, supervisor: Supervisor, sockets: list[socket.socket], url: str) -> None:

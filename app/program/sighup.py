@@ -19,7 +19,7 @@ STANDARD = (0, 1, 2)
 
 
 @contextmanager
-def handled(look_again: Callable[[], None], end: Callable[[], None]) -> Iterator[None]:
+def handled(look_again: Callable[[], object], end: Callable[[], None]) -> Iterator[None]:
     """Within this context SIGHUP calls one of both, on the running loop; ``end`` is called at most once."""
     loop = asyncio.get_running_loop()
     terminals = [descriptor for descriptor in STANDARD if os.isatty(descriptor)]
