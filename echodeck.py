@@ -272,6 +272,7 @@ class Node(Shape):
     loop_share: float | None
     lease_left: float | None
     serves_on: str
+    etcd: dict[str, Any] | None = None
 
 
 class Progress(Shape):

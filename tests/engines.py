@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -47,7 +48,7 @@ class Etcd:
 
     def __init__(self, folder: Path, members: int = 1, **options: str) -> None:
         self.folder = folder
-        self._options = options
+        self.options = options
         self._ports = [(free_ports(1)[0], free_ports(1)[0]) for _ in range(members)]
         self.urls = [f"http://127.0.0.1:{client}" for client, _ in self._ports]
         self._processes: list[subprocess.Popen[bytes] | None] = [None] * members
@@ -65,7 +66,7 @@ class Etcd:
         cluster = ",".join(f"m{one}=http://127.0.0.1:{port}" for one, (_, port) in enumerate(self._ports))
         options = {
             "name": f"m{number}",
-            "data-dir": str(self.folder / f"m{number}"),
+            "data-dir": str(self.data(number)),
             "listen-client-urls": f"http://127.0.0.1:{client}",
             "advertise-client-urls": f"http://127.0.0.1:{client}",
             "listen-peer-urls": f"http://127.0.0.1:{peer}",
@@ -74,7 +75,7 @@ class Etcd:
             "initial-cluster-token": self.folder.name,
             "logger": "zap",
             "log-level": "error",
-            **{name.replace("_", "-"): value for name, value in self._options.items()},
+            **{name.replace("_", "-"): value for name, value in self.options.items()},
         }
         with (self.folder / f"m{number}.log").open("ab") as log:
             self._processes[number] = subprocess.Popen(
@@ -89,6 +90,13 @@ class Etcd:
         process.kill()
         process.wait()
         self._processes[number] = None
+
+    def data(self, number: int) -> Path:
+        return self.folder / f"m{number}"
+
+    def call(self, path: str, **body: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = httpx.post(self.urls[0] + path, json=body, timeout=PATIENCE).json()
+        return answer
 
     def leader(self) -> int:
         for number, url in enumerate(self.urls):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -102,9 +103,16 @@ class Node:
 
 class Fleet:
     def __init__(
-        self, folder: Path, nodes: int = 3, members: int = 1, *options: str, cut: Sequence[int] = (), **more: str
+        self,
+        folder: Path,
+        nodes: int = 3,
+        members: int = 1,
+        *options: str,
+        cut: Sequence[int] = (),
+        etcd: Mapping[str, str] = MappingProxyType({}),
+        **more: str,
     ) -> None:
-        self.etcd = Etcd(folder, members)
+        self.etcd = Etcd(folder, members, **etcd)
         self.port = free_ports(1)[0]
         self.cuts = {number: [Cut(url) for url in self.etcd.urls] for number in cut}
         self.nodes = {

@@ -59,6 +59,25 @@ def test_a_node_is_drained_by_its_button(three: Fleet, browser: Browser, complai
     page.context.close()
 
 
+def test_etcds_trouble_is_beside_the_nodes(three: Fleet, browser: Browser, complaints: list[str]) -> None:
+    (member,) = three.etcd.call("/v3/cluster/member/list")["members"]
+    alarm = {"memberID": member["ID"], "alarm": "NOSPACE"}
+    page = live(seen(browser, three, complaints))
+    expect(page.locator("#etcd")).to_have_class("etcd is-healthy")
+    expect(page.locator("#etcd .figures")).to_contain_text("leader m0")
+    three.etcd.call("/v3/maintenance/alarm", action="ACTIVATE", **alarm)
+    try:
+        assert three[1].http.post("/servers", json={"variant": "asyncio", "port": 0}).status_code == 503
+        expect(page.locator("#etcd")).to_have_class("etcd is-failing")
+        expect(page.locator("#etcd .why")).to_have_text("m0 alarm NOSPACE: the database is full")
+        alike(page, "nodes")
+    finally:
+        three.etcd.call("/v3/maintenance/alarm", action="DEACTIVATE", **alarm)
+    expect(page.locator("#etcd")).to_have_class("etcd is-healthy")
+    assert [one for one in complaints if "503" not in one] == []
+    page.context.close()
+
+
 def test_what_the_script_paints_is_what_the_template_painted(
     three: Fleet, browser: Browser, complaints: list[str]
 ) -> None:

@@ -110,6 +110,9 @@ class Refusing:
     async def revoke(self, lease: int) -> None:
         pass
 
+    async def check_revision(self) -> None:
+        pass
+
 
 async def test_a_lease_that_is_refused_again_and_again_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     async def taken(lease: int) -> None:

@@ -7,7 +7,7 @@ import asyncio
 from app.errors import NodeLost, NodeSilent
 from app.fleet.fleet import Fleet, NodeState
 from app.fleet.keys import NodeValue
-from app.shapes.nodes import NodeShape
+from app.shapes.nodes import EtcdShape, NodeShape
 from app.supervising.supervisor import Supervisor
 
 SECONDS = 1.0
@@ -27,6 +27,7 @@ def own_shape(fleet: Fleet, supervisor: Supervisor) -> NodeShape:
         loop_share=None if (idle := supervisor.sampler.share_of("idle")) is None else round(1.0 - idle, 3),
         lease_left=round(fleet.fence.left, 2),
         serves_on=value.serves_on,
+        etcd=None if fleet.health.latest is None else EtcdShape.model_validate(fleet.health.latest),
     )
 
 

@@ -217,7 +217,10 @@ def nodes(reach: Reach) -> None:
     )
     columns = ("NODE", "STATE", "SINCE", "SERVERS", "OPEN", "LOOP", "LEASE", "URL", "VERSION")
     right = frozenset({"SINCE", "SERVERS", "OPEN", "LOOP", "LEASE"})
+    troubles = {one["detail"] for node in found if node.etcd for one in node.etcd["troubles"]}
     reach.answer(found, table(columns, rows, right=right, gives_way=("VERSION", "URL", "LEASE")))
+    for trouble in sorted(troubles):
+        reach.hint(f"trouble with etcd: {trouble}")
     if not found:
         reach.hint("This app is no node of a fleet; `echodeck serve --fleet` makes it one.")
 

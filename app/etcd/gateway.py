@@ -31,12 +31,27 @@ HEDGE_SECONDS = 0.2
 PASSES = frozenset({4, 8, 10, 14})
 """gRPC's codes of what may be otherwise at another member, or in a while: deadline, exhausted, aborted, unavailable."""
 
-NO_SUCH_LEASE, UNAUTHENTICATED = 5, 16
-NOT_ALLOWED = frozenset({3, 7, 9})
+NO_SUCH_LEASE, DATA_LOSS, UNAUTHENTICATED = 5, 15, 16
 
 
-class EngineUnusable(Exception):
+class EngineUnusable(EngineSilent):
     """It answers, and what it says will not change by itself; the message says what."""
+
+
+class KeysLost(EngineUnusable):
+    """etcd is at a revision below one that it had: its keys are lost, or older ones were restored."""
+
+
+class MemberFailed(Exception):
+    """A member does not answer, or says that it cannot, now."""
+
+
+class OtherCluster(MemberFailed):
+    """The message has its id, hexadecimal as etcdctl prints it."""
+
+
+class ChangesRefused(MemberFailed):
+    """No member makes a change, because of an alarm."""
 
 
 class Record(NamedTuple):
@@ -110,14 +125,16 @@ def delete(key: str) -> dict[str, Any]:
 
 
 class Gateway:
-    """``revision`` is the latest that an answer told of, of keys whosesoever."""
+    """``revision`` is the latest that an answer told of, of keys whosesoever. ``failed`` is set by each call that a
+    member did not answer as it should."""
 
     def __init__(self, access: Access) -> None:
         self.cluster: str | None = None
         self.revision = 0
+        self.failed = asyncio.Event()
         self._access = access
-        self._urls = [url.rstrip("/") for url in access.urls]
-        self._at = random.randrange(len(self._urls))  # noqa: S311  # so that nodes spread over the members
+        self.urls = [url.rstrip("/") for url in access.urls]
+        self._at = random.randrange(len(self.urls))  # noqa: S311  # so that nodes spread over the members
         self._token: str | None = None
         self._clients: dict[str, httpx.AsyncClient] = {}
 
@@ -134,10 +151,10 @@ class Gateway:
         """
         clusters: dict[str, str] = {}
         why = ""
-        for url in self._urls:
+        for url in self.urls:
             try:
                 answer = await self._post(url, "/v3/kv/range", {"key": _b64("/echodeck/"), "count_only": True})
-            except (httpx.HTTPError, _Passing) as error:
+            except (httpx.HTTPError, MemberFailed) as error:
                 why = f"{url}: {_reason(error)}"
                 continue
             clusters[url] = answer["header"]["cluster_id"]
@@ -146,6 +163,37 @@ class Gateway:
         if len(set(clusters.values())) > 1:
             raise EngineUnusable(f"these are members of different etcd clusters: {', '.join(clusters)}")
         self.cluster = next(iter(clusters.values()))
+
+    async def check_revision(self) -> None:
+        """Raises:
+        EngineSilent: nobody answers.
+        KeysLost: etcd is at an earlier revision than it was.
+        """
+        known = self.revision
+        # Such a read is linearizable: whichever member answers, it has all that was committed before.
+        answer = await self._call("/v3/kv/range", {"key": _b64("/echodeck/"), "count_only": True}, 3.0)
+        if int(answer["header"]["revision"]) < known:
+            raise KeysLost(f"etcd has lost its keys, or older ones were restored: it was at revision {known}")
+
+    async def ask(self, url: str, path: str, seconds: float) -> dict[str, Any]:
+        """What this member itself answers to a call without parameters.
+
+        Raises:
+            MemberFailed: nothing, in that time.
+            EngineUnusable: it refuses.
+        """
+        try:
+            return await self._post(url, path, {}, seconds=seconds)
+        except httpx.HTTPError as error:
+            raise MemberFailed(_reason(error)) from error
+
+    async def metrics(self, url: str, seconds: float) -> str:
+        """The member's, for Prometheus; empty if it has none for this node."""
+        try:
+            response = await self._client(url).get(url + "/metrics", timeout=httpx.Timeout(seconds, pool=None))
+        except httpx.HTTPError:
+            return ""
+        return response.text if response.status_code == 200 else ""
 
     async def transact(
         self, conditions: Sequence[dict[str, Any]], changes: Sequence[dict[str, Any]], seconds: float = 3.0
@@ -179,12 +227,12 @@ class Gateway:
             EngineSilent: nobody answers.
         """
         asked: set[asyncio.Task[dict[str, Any]]] = set()
-        tries = max(3, 2 * len(self._urls))
+        tries = max(3, 2 * len(self.urls))
         why: BaseException | None = None
         try:
             while tries or asked:
                 if tries:  # a member that has lost its leader may answer late; another one knows the new one by now
-                    url = self._urls[(self._at + tries) % len(self._urls)]
+                    url = self.urls[(self._at + tries) % len(self.urls)]
                     tries -= 1
                     asked.add(asyncio.ensure_future(self._post(url, "/v3/lease/keepalive", {"ID": lease})))
                 done, asked = await asyncio.wait(
@@ -193,8 +241,9 @@ class Gateway:
                 for one in done:
                     try:
                         return int(one.result()["result"].get("TTL", 0)) > 0
-                    except (httpx.HTTPError, _Passing) as error:
+                    except (httpx.HTTPError, MemberFailed) as error:
                         why = error
+                        self.failed.set()
             raise EngineSilent(f"The fleet's engine does not answer ({_reason(why)}).") from why
         finally:
             for one in asked:
@@ -211,7 +260,7 @@ class Gateway:
             EngineSilent: the stream has ended; another one may go on where this one was.
             Compacted: that revision is gone.
         """
-        url = self._urls[self._at]
+        url = self.urls[self._at]
         body = {"create_request": {"key": _b64(prefix), "range_end": _b64(_after(prefix)), "start_revision": revision}}
         try:
             async with self._client(url).stream(
@@ -227,7 +276,7 @@ class Gateway:
 
     def turn_to_another(self) -> None:
         """The member that is asked now seems to be cut off, although it says nothing of it."""
-        self._go_on_from(self._urls[self._at])
+        self._go_on_from(self.urls[self._at])
 
     def _changes(self, url: str, line: str, revision: int) -> Changes:
         message = json.loads(line)
@@ -251,27 +300,38 @@ class Gateway:
         until = asyncio.get_running_loop().time() + seconds
         why: BaseException | None = None
         for tried in range(1_000):
-            if tried >= len(self._urls) and asyncio.get_running_loop().time() >= until:
+            if tried >= len(self.urls) and asyncio.get_running_loop().time() >= until:
                 break
-            url = self._urls[self._at]
+            url = self.urls[self._at]
             try:
                 return await self._post(url, path, body, fine)
-            except (httpx.HTTPError, _Passing) as error:
+            except ChangesRefused as reason:
+                self.failed.set()
+                raise EngineSilent(f"etcd refuses changes: {reason}.") from reason
+            except (httpx.HTTPError, MemberFailed) as error:
                 why = error
                 self._go_on_from(url)
-                if tried % len(self._urls) == len(self._urls) - 1:  # all nodes do so at once: jitter
+                if tried % len(self.urls) == len(self.urls) - 1:  # all nodes do so at once: jitter
                     await asyncio.sleep(random.uniform(0.05, 0.2))  # noqa: S311
         raise EngineSilent(f"The fleet's engine does not answer ({_reason(why)}).") from why
 
     def _go_on_from(self, url: str) -> None:
-        if self._urls[self._at] == url:  # else somebody did already
-            self._at = (self._at + 1) % len(self._urls)
+        self.failed.set()
+        if self.urls[self._at] == url:  # else somebody did already
+            self._at = (self._at + 1) % len(self.urls)
 
     async def _post(
-        self, url: str, path: str, body: dict[str, Any], fine: frozenset[int] = frozenset()
+        self,
+        url: str,
+        path: str,
+        body: dict[str, Any],
+        fine: frozenset[int] = frozenset(),
+        seconds: float = SECONDS_TO_ANSWER,
     ) -> dict[str, Any]:
+        timeout = httpx.Timeout(seconds, pool=None)
         for _ in range(2):
-            response = await self._client(url).post(url + path, json=body, headers=await self._headers(url))
+            headers = await self._headers(url)
+            response = await self._client(url).post(url + path, json=body, headers=headers, timeout=timeout)
             try:
                 answer: Any = response.json()
             except ValueError:
@@ -287,15 +347,17 @@ class Gateway:
             if code == UNAUTHENTICATED and self._access.user:
                 self._token = None  # its time is over
                 continue
+            if code == DATA_LOSS or "database space exceeded" in str(answer["error"]):
+                raise ChangesRefused(str(answer["error"]))
             if code in PASSES or "leader" in str(answer["error"]) or "timed out" in str(answer["error"]):
-                raise _Passing(str(answer["error"]))
+                raise MemberFailed(str(answer["error"]))
             raise EngineUnusable(f"{url} refuses: {answer['error']}")
         raise EngineUnusable(f"{url} lets {self._access.user} not in")
 
     def _check_cluster(self, url: str, answer: dict[str, Any]) -> None:
         cluster = answer.get("header", {}).get("cluster_id")
         if cluster is not None and self.cluster is not None and cluster != self.cluster:
-            raise _Passing(f"it is a member of another cluster now ({cluster})")
+            raise OtherCluster(f"it is a member of another cluster now ({int(cluster):x})")
 
     async def _headers(self, url: str) -> dict[str, str]:
         if not self._access.user:
@@ -306,7 +368,7 @@ class Gateway:
             answer = response.json()
             if "token" not in answer:
                 if answer.get("code") in PASSES:
-                    raise _Passing(answer.get("error", ""))
+                    raise MemberFailed(answer.get("error", ""))
                 raise EngineUnusable(f"{url} lets {self._access.user} not in: {answer.get('error', response.text)}")
             self._token = answer["token"]
         return {"Authorization": self._token}
@@ -320,10 +382,6 @@ class Gateway:
                 verify=self._access.tls or False,
             )
         return self._clients[url]
-
-
-class _Passing(Exception):
-    """A member says that it cannot, now."""
 
 
 def _watching() -> httpx.Timeout:

@@ -77,12 +77,12 @@ class Lease:
             await asyncio.sleep(max(0.0, self.renewed_at + self._times.renew - now()))
             try:
                 await self._renew()
-            except EngineSilent as reason:
-                self._tell("cannot be renewed", reason)
-                await asyncio.sleep(random.uniform(*AGAIN_AFTER))  # noqa: S311
             except (LeaseRefused, EngineUnusable) as reason:
                 self._tell(str(reason), reason)
                 await asyncio.sleep(self._times.renew)
+            except EngineSilent as reason:
+                self._tell("cannot be renewed", reason)
+                await asyncio.sleep(random.uniform(*AGAIN_AFTER))  # noqa: S311
             except Exception:
                 log.exception("the lease cannot be renewed")
                 await asyncio.sleep(self._times.renew)
@@ -109,9 +109,10 @@ class Lease:
             self._extend(sent)
             return
         if self.id is not None:
-            log.warning("the lease has ended; another one is taken")
+            log.warning("the lease has ended")
             self._fence.close()
         self.id = None
+        await self._gateway.check_revision()  # an etcd without the fleet's keys is not to be filled with what is left
         await self.begin()
 
     def _extend(self, sent: float) -> None:

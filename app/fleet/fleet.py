@@ -18,6 +18,7 @@ from typing import Any, Literal
 from app.errors import EngineSilent, LastNode, NodeLost, NodeSilent, Unknown
 from app.etcd.fence import Fence
 from app.etcd.gateway import Access, EngineUnusable, Gateway, absent, created_at, put
+from app.etcd.health import HealthMonitor
 from app.etcd.lease import Lease, LeaseRefused, LeaseTimes
 from app.fleet.keeper import Keeper
 from app.fleet.keys import NodeValue, node_key
@@ -68,6 +69,7 @@ class Fleet:
         self._url = ""
         self._registered = 0
         self.gateway = Gateway(settings.access)
+        self.health = HealthMonitor(self.gateway)
         self.fence = Fence(self._fence_fell)
         self.lease = Lease(self.gateway, settings.times, self.fence, self._register)
         self.picture = Picture(self.gateway, self._altered)
@@ -107,20 +109,21 @@ class Fleet:
                 await self._check_token()
                 await self.lease.begin()
                 break
+            except EngineUnusable as reason:
+                raise CannotJoin(str(reason)) from None
             except (EngineSilent, _NameInUse) as reason:
                 if isinstance(reason, _NameInUse):
                     until = min(until, loop.time() + self._settings.times.ttl + 2)
                 if loop.time() >= until:
                     raise CannotJoin(str(reason)) from None
                 await asyncio.sleep(0.3)
-            except EngineUnusable as reason:
-                raise CannotJoin(str(reason)) from None
         self.fence.start()
         for name, work in (
             ("fleet: lease", self.lease.keep()),
             ("fleet: keys", self.picture.follow()),
             ("fleet: servers", self.keeper.keep()),
             ("fleet: freshness", self._stay_fresh()),
+            ("fleet: etcd", self.health.run()),
         ):
             self._start(name, work)
         self.keeper.wake()
@@ -144,7 +147,7 @@ class Fleet:
             await asyncio.wait(self._tasks)
         self._tasks.clear()
         self.fence.stop()
-        with suppress(EngineSilent, EngineUnusable):
+        with suppress(EngineSilent):
             await self.lease.end()
         await self.peers.close()
         await self.gateway.close()

@@ -13,7 +13,7 @@ from app.errors import Refusal, Unknown
 from app.pages.fields import STARTING, changes, defaults
 from app.pages.page import PageRoute, Reader, page
 from app.pages.reader import to
-from app.shapes.nodes import NODE_STATES
+from app.shapes.nodes import ETCD_STATES, ETCD_TROUBLES, NODE_STATES
 from app.supervising.lifecycle import State
 from app.supervising.spec import ServerSpec
 from app.web.parameters import supervisor
@@ -100,6 +100,9 @@ async def dashboard(
         "missing": deck.missing,
         "fence": 0 if fleet is None else fleet.seconds,
         "node_words": lambda state: Reader.of(request).words.gettext(NODE_STATES[state]),
+        "node_here": None if fleet is None else fleet.node,
+        "etcd": next((one.etcd for one in deck.nodes if fleet and one.name == fleet.node), None),
+        "etcd_words": lambda word: Reader.of(request).words.gettext((ETCD_STATES | ETCD_TROUBLES)[word]),
         "problem": problem,
         "form": DEFAULTS | (form or {}),
         "starting": STARTING if fleet is None else (*STARTING, "on"),

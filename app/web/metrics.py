@@ -22,6 +22,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from app.shapes.nodes import ETCD_TROUBLES
 from app.supervising.lifecycle import State
 from app.supervising.supervisor import Supervisor
 from app.terminals.terminals import Terminals
@@ -189,6 +190,30 @@ def _of_the_fleet(fleet: Fleet) -> Iterator[Metric]:
     for state in ("ready", "draining", "fenced", "lost"):
         nodes.add_metric((state,), states[state])
     yield nodes
+    yield from _of_etcd(fleet)
+
+
+def _of_etcd(fleet: Fleet) -> Iterator[Metric]:
+    etcd = fleet.health.latest
+    if etcd is None:
+        return
+    members = GaugeMetricFamily("echodeck_fleet_etcd_members", "Members by whether they answer.", labels=("answers",))
+    answers = Counter(one.answers for one in etcd.members)
+    for label, value in (("yes", True), ("no", False), ("not-asked", None)):
+        members.add_metric((label,), answers[value])
+    yield members
+    yield GaugeMetricFamily("echodeck_fleet_etcd_has_leader", "1 if etcd has a leader.", int(etcd.leader is not None))
+    for name, text, size in (
+        ("database", "Size of etcd's database, at the member that is the nearest to its quota.", etcd.database_bytes),
+        ("quota", "The quota of that member.", etcd.quota_bytes),
+    ):
+        if size is not None:
+            yield GaugeMetricFamily(f"echodeck_fleet_etcd_{name}_bytes", text, size)
+    troubles = GaugeMetricFamily("echodeck_fleet_etcd_troubles", "Troubles of etcd now, by kind.", labels=("kind",))
+    found = Counter(one.kind for one in etcd.troubles)
+    for kind in ETCD_TROUBLES:
+        troubles.add_metric((kind,), found[kind])
+    yield troubles
 
 
 class _Gathered:

@@ -1,7 +1,7 @@
-// The nodes of a fleet; templates/nodes.html paints the same first.
+// The nodes of a fleet, and its etcd as this node observes it; templates/nodes.html paints the same first.
 import {busyWhile} from "../actions.js";
 import {at} from "../facts.js";
-import {grouped, percent} from "../figures.js";
+import {grouped, percent, size} from "../figures.js";
 import {html, nothing, repeat} from "../painting/lit.js";
 import {painted} from "../painting/painted.js";
 import {call} from "../rest.js";
@@ -11,6 +11,7 @@ export function followNodes(place, feed, mayChange) {
   if (!place) return () => {};
   const paint = painted(place);
   const fence = Number(place.dataset.fence);
+  const {here} = place.dataset;
   place.addEventListener("click", (event) => {
     const button = event.target.closest("[data-node-action]");
     if (!button) return;
@@ -21,7 +22,8 @@ export function followNodes(place, feed, mayChange) {
   return feed.follow((changes) => {
     if (!changes.nodes.size || !feed.nodes.size) return;
     const nodes = [...feed.nodes.values()].sort((one, other) => (one.name < other.name ? -1 : 1));
-    paint(repeat(nodes, (one) => one.name, (one) => view(one, fence, mayChange)));
+    const etcd = feed.nodes.get(here)?.etcd;
+    paint(html`${repeat(nodes, (one) => one.name, (one) => view(one, fence, mayChange))}${etcd ? etcdCard(etcd) : nothing}`);
   });
 }
 
@@ -43,4 +45,28 @@ function button({name, state}) {
 
 function words(state) {
   return {ready: _("ready"), draining: _("gives its servers away"), fenced: _("cut off from the engine"), lost: _("lost")}[state];
+}
+
+const etcdCard = ({state, members, leader, database_bytes, quota_bytes, troubles}) => html`<li class="etcd is-${state}" id="etcd">
+  <h3><span class="lamp" aria-hidden="true"></span><span translate="no">etcd</span></h3>
+  <p class="state"><b>${etcdWords(state)}</b></p>
+  <p class="figures"><span>${n_("%(n)s member", "%(n)s members", members.length, {n: members.length})}</span>${leader ? html` <span>${_("leader")} <b translate="no">${leader}</b></span>` : nothing}${database_bytes === null ? nothing : html` <span>${_("database")} <b>${size(database_bytes)}</b>${quota_bytes ? ` / ${size(quota_bytes)}` : nothing}</span>`}</p>
+  ${troubles.map(({kind, member}) => html`<p class="why">${member ? html`<b translate="no">${member}</b> ` : nothing}${etcdWords(kind)}</p>`)}
+</li>`;
+
+function etcdWords(word) {
+  return {
+    healthy: _("healthy"),
+    degraded: _("works, with trouble"),
+    failing: _("the fleet cannot be changed"),
+    unavailable: _("does not answer this node"),
+    "no-leader": _("has no leader"),
+    refused: _("refuses this node"),
+    nospace: _("alarm NOSPACE: the database is full"),
+    corrupt: _("alarm CORRUPT: members differ in what they store"),
+    "keys-lost": _("has lost the fleet's keys; floating servers do not run"),
+    "other-cluster": _("belongs to another cluster now"),
+    "member-silent": _("does not answer"),
+    "nearly-full": _("the database is nearly full"),
+  }[word];
 }
