@@ -19,8 +19,8 @@ from app.console.figures import age
 from app.console.parameters import Command, Group
 from app.console.reach import Reach, asks
 from app.console.tables import Line, escape, print_answer, table, to_terminal
-from app.experiments.compare import compared, same_machine
-from app.experiments.experiment import Experiment
+from app.experiments.compare import compared, same_affinity, same_machine
+from app.experiments.experiment import Affinity, Experiment
 from app.experiments.plots import FIGURES
 from app.experiments.result import NoResult, Result, parse
 from app.program.exit_codes import INVALID, REFUSED, fail, print_error
@@ -62,12 +62,19 @@ def run(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the result there too, as JSON.")
     ] = None,
+    affinity: Annotated[
+        Affinity | None,
+        typer.Option(
+            help="Cores of server and generator: one each, the same one, or whichever the kernel chooses; in place of "
+            "the file's."
+        ),
+    ] = None,
 ) -> None:
     """Measure, and show what came out. Ctrl+C cancels.
 
     Exit code 1 if the experiment fails, or a figure is not as the file's `expect` has it.
     """
-    begun = reach.deck.measure(_experiment(what))
+    begun = reach.deck.measure(_experiment(what) | ({"affinity": affinity} if affinity else {}))
     try:
         now = _followed(reach, begun)
     except KeyboardInterrupt:
@@ -117,6 +124,10 @@ def compare(reach: Reach, a: Id, b: Id) -> None:
     reach.answer(found, table(columns, rows, right=frozenset({columns[1], "A", "B", "B/A"})))
     if not same_machine(before, after):
         reach.hint("They were measured on different machines, or with different versions.")
+    if not same_affinity(before, after):
+        reach.hint(
+            f"They were measured with different affinity: {before.experiment.affinity}, {after.experiment.affinity}."
+        )
 
 
 def _experiment(what: str) -> dict[str, Any]:
@@ -212,6 +223,8 @@ def _show(reach: Reach, result: Result) -> None:
     if result.experiment.question:
         print_answer(result.experiment.question)
     print_answer(_points(result))
+    for affinity, server, generator in result.cores:
+        print_answer(f"affinity {affinity}: cores of the server {server or '-'}; of the generator {generator or '-'}")
     for one in result.verdicts:
         if one.sure and one.ratio:
             at = "" if one.factor is None else f" at {one.factor:g}"

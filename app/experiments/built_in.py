@@ -198,6 +198,26 @@ _ALL = {
         ("msgs_per_s", "p99_us"),
         _experiment(variants=["selectors", "asyncio", "asyncio-tuned", "threads"], clients=200, size=256),
     ),
+    "two-cores": BuiltIn(
+        _("Two cores make threads slower"),
+        _("What does a server with a thread for each client gain from a second core?"),
+        _("Fifty clients send without a pause. With more than one core, a server with a thread for each one answers"),
+        (_("about twice as many messages"), _("about as many"), _("fewer, down to half")),
+        2,
+        _(
+            "Python runs in one thread at a time, in the one that has the interpreter's lock. On one core the next "
+            "thread takes it over there; on two it is handed from core to core, and each time a thread has to be woken "
+            "and what it works on has to be fetched by another cache. More cores are of use to more processes."
+        ),
+        ("msgs_per_s", "cpu_us_per_message", "p99_us"),
+        _experiment(
+            variants=[
+                {"variant": "threads", "affinity": "apart", "label": "on one core"},
+                {"variant": "threads", "affinity": "free", "label": "on all cores"},
+                {"variant": "threads", "affinity": "one", "label": "sharing a core"},
+            ],
+        ),
+    ),
 }
 
 BUILT_IN = {

@@ -54,6 +54,10 @@ def same_machine(before: Result, after: Result) -> bool:
     return before.machine == after.machine
 
 
+def same_affinity(before: Result, after: Result) -> bool:
+    return before.experiment.affinity == after.experiment.affinity
+
+
 def _apart(before: Result, after: Result, variant: str, factor: float | None, figure: str) -> bool:
     """Whether no round of the one is within the other's range."""
 

@@ -44,6 +44,9 @@ Figure = Literal[
 ]  # fmt: skip
 MORE_IS_BETTER = frozenset({"msgs_per_s", "bytes_per_s"})
 
+Affinity = Literal["apart", "one", "free"]
+"""On which cores server and generator run: one each, the same one, or whichever the kernel chooses."""
+
 
 def _one_or_many(kind: Any, source: Any) -> Any:
     """A factor: a value, or a list of them, of which one is as good as none."""
@@ -96,7 +99,7 @@ class Expectation(BaseModel):
 
 
 class Varied(BaseModel):
-    """A variant, with settings of its own, or another one beside it; in JSON its name alone, if it has neither."""
+    """A variant, with settings or an affinity of its own, or another one beside it; in JSON its name alone without."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -105,6 +108,7 @@ class Varied(BaseModel):
     beside: Annotated[
         str | None, Field(max_length=100, description="A variant that runs in the same process, without clients.")
     ] = None
+    affinity: Annotated[Affinity | None, Field(description="Of its trials, in place of the experiment's.")] = None
     label: Annotated[str | None, Field(min_length=1, max_length=100)] = None
 
     @model_validator(mode="before")
@@ -114,12 +118,14 @@ class Varied(BaseModel):
 
     @model_serializer(mode="wrap")
     def _short(self, handler: SerializerFunctionWrapHandler) -> Any:
-        return handler(self) if self.settings or self.beside or self.label else self.variant
+        own = self.settings or self.beside or self.affinity or self.label
+        return handler(self) if own else self.variant
 
     @property
     def name(self) -> str:
         """By which it is known in figures, unless another one has that."""
         words = [f"{name}={str(value).lower()}" for name, value in self.settings.items()]
+        words += [f"affinity={self.affinity}"] if self.affinity else []
         return self.label or " ".join([self.variant, *words, *([f"beside {self.beside}"] if self.beside else [])])
 
 
@@ -178,6 +184,14 @@ class Experiment(BaseModel):
         Literal["apart", "here"],
         Field(alias="in", description="A process of its own for the servers, or this app's."),
     ] = "apart"
+    affinity: Annotated[
+        Affinity | None,
+        Field(
+            description="Cores of server and generator: `apart`, one each; `one`, the same; `free`, whichever the "
+            "kernel chooses. Without it `apart`, or `one` where this app may use one core; `free` where neither can be "
+            "set, and with `in` = `here`. The result has the one that was used."
+        ),
+    ] = None
     compare_with: Annotated[
         str | None, Field(max_length=300, description="HOST:PORT of an echo server outside, as one more variant.")
     ] = None
@@ -215,6 +229,11 @@ class Experiment(BaseModel):
             before = sum(one == name or one.startswith(f"{name} (") for one in found)
             found.append(f"{name} ({before + 1})" if before else name)
         return found
+
+    def affinity_of(self, subject: int) -> Affinity:
+        """That of a variant's trials, by its place in ``labels``."""
+        own = self.variants[subject].affinity if subject < len(self.variants) else None
+        return own or self.affinity or "free"
 
     @property
     def least_seconds(self) -> float:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from app.experiments.experiment import Experiment
+from app.experiments.experiment import Affinity, Experiment
 
 SCHEMA = 1
 
@@ -84,6 +84,12 @@ class Trial(BaseModel):
         list[dict[int, int]],
         Field(description="By tenth of a second: messages by half octave of latency."),
     ] = []
+    affinity: Annotated[Affinity, Field(description="Earlier versions set none: `free`.")] = "free"
+    server_cores: Annotated[
+        list[int] | None,
+        Field(description="On which the server could run; null where that is unknown, as of a server elsewhere."),
+    ] = None
+    generator_cores: list[int] | None = None
 
 
 class Point(BaseModel):
@@ -167,6 +173,22 @@ class Result(BaseModel):
     verdicts: list[Verdict]
     expected: list[Held]
 
+    @field_validator("experiment")
+    @classmethod
+    def _with_an_affinity(cls, experiment: Experiment) -> Experiment:
+        """Earlier versions set none."""
+        return experiment if experiment.affinity else experiment.model_copy(update={"affinity": "free"})
+
+    @property
+    def cores(self) -> list[tuple[Affinity, str, str]]:
+        """Each affinity of the trials, with the server's and the generator's cores as ``0, 1``; empty if unknown."""
+        found = ((one.affinity, _listed(one.server_cores), _listed(one.generator_cores)) for one in self.trials)
+        return list(dict.fromkeys(found))
+
+
+def _listed(cores: Sequence[int] | None) -> str:
+    return ", ".join(map(str, cores or ()))
+
 
 def parse(text: str | bytes) -> Result:
     """A result out of a file.
@@ -193,7 +215,7 @@ def parse(text: str | bytes) -> Result:
 _COLUMNS = (
     "variant", "factor", "round", "messages", "msgs_per_s", "bytes_per_s", "p50_us", "p90_us", "p99_us", "p999_us",
     "max_us", "unsent", "server_cpu", "generator_cpu", "cpu_us_per_message", "lag_p99_ms", "memory_per_connection",
-    "context_switches", "others", "spoiled", "generator_limited",
+    "context_switches", "others", "spoiled", "generator_limited", "affinity", "server_cores", "generator_cores",
 )  # fmt: skip
 
 
@@ -203,6 +225,7 @@ def as_csv(trials: Sequence[Trial]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*_COLUMNS, "errors"])
     for one in trials:
-        row = ["" if value is None else value for value in (getattr(one, name) for name in _COLUMNS)]
+        values = (getattr(one, name) for name in _COLUMNS)
+        row = ["" if value is None else _listed(value) if isinstance(value, list) else value for value in values]
         writer.writerow([*row, sum(one.errors.values())])
     return out.getvalue()

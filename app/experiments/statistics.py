@@ -195,6 +195,7 @@ def noise(trials: Sequence[Trial], repeated: int) -> Noise:
         notes.append(
             _said(f"{failed:,} errors of clients: {', '.join(f'{kind} ({n:,})' for kind, n in kinds.most_common(3))}.")
         )
+    notes += _affinity_notes(trials)
     others = [one.others for one in trials if one.others is not None]
     return Noise(
         others=max(others) if others else None,
@@ -203,6 +204,19 @@ def noise(trials: Sequence[Trial], repeated: int) -> Noise:
         neighbours=neighbours if spoiled or repeated else [],
         notes=notes,
     )
+
+
+def _affinity_notes(trials: Sequence[Trial]) -> Iterator[str]:
+    if trials and all(one.server_cores == one.generator_cores and len(one.server_cores or ()) == 1 for one in trials):
+        yield _said("Server and generator shared a core: ratios say more than figures.")
+    elif {one.affinity for one in trials} == {"free"}:
+        yield _said(
+            "The kernel chose the cores of server and generator (affinity = free): with a core each, a variant with "
+            "threads may rank otherwise."
+        )
+    elsewhere = next((one.variant for one in trials if one.server_cores is None and one.affinity != "free"), None)
+    if elsewhere:
+        yield _said(f"The affinity of {elsewhere} is not the lab's to set: only the generator's was.")
 
 
 def expected(experiment: Experiment, found: Sequence[Point]) -> list[Held]:

@@ -20,6 +20,7 @@ from app.hosting.server_host import HostFailed, InProcessHost, ServerHost
 from app.hosting.subprocess_host import subprocess_host
 from app.kernel.descriptors import RESERVE
 from app.lab import machine
+from app.lab.affinity import Cores, cores_for, pin, usable_cores, with_affinity
 from app.lab.target import NotMeasured, foreign, spec_of, target_of
 from app.lab.trial import measure
 from app.supervising.supervisor import Supervisor
@@ -50,6 +51,7 @@ class Laboratory:
         self._runs: dict[str, Run] = {}
         self._last = 0
         self._closing = False
+        self._cores: list[int] = []
         self._task: asyncio.Task[None] | None = None
         self._ends_as: State = "cancelled"
 
@@ -91,9 +93,10 @@ class Laboratory:
         Invalid, TargetNotAllowed: it cannot be measured.
         LabBusy: another one is being measured.
         """
+        usable = await asyncio.to_thread(usable_cores)
         if self._closing:
             raise ShuttingDown("The app is shutting down.")
-        self._check(experiment)
+        experiment = self._checked(experiment, usable)
         busy = next((run for run in self._runs.values() if not run.over), None)
         if busy is not None:
             raise LabBusy(
@@ -101,6 +104,7 @@ class Laboratory:
                 "each would be the other's noise.",
                 experiment=f"/lab/experiments/{busy.id}",
             )
+        self._cores = usable
         self._last += 1
         facts = machine.facts(self._loop, self._version)
         run = Run(self._id(self._last), self._last, experiment, facts, self._clock.wall())
@@ -140,10 +144,12 @@ class Laboratory:
         if not run.over:  # it had not even begun
             await self._finish(run, state)
 
-    def _check(self, experiment: Experiment) -> None:
+    def _checked(self, experiment: Experiment, usable: list[int]) -> Experiment:
+        """With its affinity, if it can be measured."""
         try:
             experiment.check(self._supervisor.variants)
             self._check_descriptors(experiment)
+            experiment = with_affinity(experiment, usable)
         except Impossible as reason:
             errors = [{"field": reason.field, "message": str(reason)}]
             raise Invalid(f"{reason.field}: {reason}", field=reason.field, errors=errors) from None
@@ -154,6 +160,7 @@ class Laboratory:
                 "--lab-targets.",
                 field="compare_with",
             )
+        return experiment
 
     def _check_descriptors(self, experiment: Experiment) -> None:
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -215,17 +222,22 @@ class Laboratory:
         return trial
 
     async def _once(self, experiment: Experiment, planned: Planned, host: ServerHost | None) -> Trial:
+        cores = cores_for(experiment.affinity_of(planned.subject), self._cores)
         if planned.subject >= len(experiment.variants):
             assert experiment.compare_with
-            return await measure(experiment, planned, foreign(experiment.compare_with), fresh=False)
+            return await measure(experiment, planned, foreign(experiment.compare_with), cores, fresh=False)
         if host is None:
             async with subprocess_host(self._loop) as own:
-                return await self._of_variant(experiment, planned, own, fresh=True)
-        return await self._of_variant(experiment, planned, host, fresh=False)
+                return await self._of_variant(experiment, planned, own, cores, fresh=True)
+        return await self._of_variant(experiment, planned, host, cores, fresh=False)
 
-    async def _of_variant(self, experiment: Experiment, planned: Planned, host: ServerHost, fresh: bool) -> Trial:
+    async def _of_variant(
+        self, experiment: Experiment, planned: Planned, host: ServerHost, cores: Cores | None, fresh: bool
+    ) -> Trial:
         varied = experiment.variants[planned.subject]
         variant = self._supervisor.variant(varied.variant)
+        if cores and experiment.in_ == "apart":
+            pin(host.pid, cores.server)  # before the server has threads, which inherit it
         names = []
         try:
             if varied.beside:
@@ -234,7 +246,7 @@ class Laboratory:
             server = await host.start(spec_of(variant, experiment.settings | varied.settings))
             names.append(server.name)
             target = target_of(variant, server.host, server.port, host.pid)
-            trial = await measure(experiment, planned, target, fresh)
+            trial = await measure(experiment, planned, target, cores, fresh)
             return trial.model_copy(update={"lag_p99_ms": await host.lag()})
         finally:
             for name in names if not fresh else ():  # a fresh host ends now, with its servers

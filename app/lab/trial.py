@@ -16,6 +16,7 @@ from app.experiments.histogram import Histogram
 from app.experiments.result import Neighbour, Trial
 from app.experiments.statistics import percentiles
 from app.hosting.python_process import python_process
+from app.lab.affinity import Cores, cores_of, pin
 from app.lab.load import Done, Load
 from app.lab.machine import Usage, others, usage
 from app.lab.target import NotMeasured, Target, resident
@@ -33,10 +34,12 @@ MOST_LINE = 64 * 1024 * 1024
 
 
 @asynccontextmanager
-async def _generator(load: Load) -> AsyncIterator[Process]:
+async def _generator(load: Load, cores: Cores | None) -> AsyncIterator[Process]:
     try:
         async with python_process("app.lab.generator", stdin=PIPE, stdout=PIPE, limit=MOST_LINE) as process:
             assert process.stdin
+            if cores:
+                pin(process.pid, cores.generator)
             process.stdin.write(json.dumps(load._asdict()).encode() + b"\n")
             await process.stdin.drain()
             yield process
@@ -72,19 +75,22 @@ def load_of(experiment: Experiment, planned: Planned, target: Target) -> Load:
     )
 
 
-async def measure(experiment: Experiment, planned: Planned, target: Target, fresh: bool) -> Trial:
-    """``fresh``: the server's process has had no clients before, so that its memory is that of these.
+async def measure(experiment: Experiment, planned: Planned, target: Target, cores: Cores | None, fresh: bool) -> Trial:
+    """The generator is pinned to its ``cores``; the server was to its own, if it is the lab's. ``fresh``: the server's
+    process has had no clients before, so that its memory is that of these.
 
     Raises:
         NotMeasured: the generator or the server failed.
     """
     load = load_of(experiment, planned, target)
+    server_cores = cores_of(target.pid)  # before it has a thread for each client
     before_clients = resident(target.pid) if target.pid and fresh else None
     connections = load.clients + load.slow + load.silent
     memory: float | None = None
     looks: list[Usage | None] = []
     took = load.warm_up + load.seconds
-    async with _generator(load) as process, _patient(took + PATIENCE):
+    async with _generator(load, cores) as process, _patient(took + PATIENCE):
+        generator_cores = cores_of(process.pid)
         async for event in _events(process):
             match event["event"]:
                 case "counting" | "counted" as which:
@@ -102,6 +108,8 @@ async def measure(experiment: Experiment, planned: Planned, target: Target, fres
         share, neighbours = others(looks[0], looks[1], {generator, *filter(None, [target.pid])})
     return _trial(experiment, planned, load, done).model_copy(
         update={
+            "server_cores": server_cores,
+            "generator_cores": generator_cores,
             "memory_per_connection": memory,
             "others": None if share is None else round(share, 3),
             "neighbours": neighbours,
@@ -152,6 +160,9 @@ def _trial(experiment: Experiment, planned: Planned, load: Load, done: Done) -> 
         spoiled=False,
         attempts=1,
         by_client={"least": ordered[0], "median": median(ordered), "most": ordered[-1]},
+        affinity=experiment.affinity_of(planned.subject),
+        server_cores=None,
+        generator_cores=None,
         histogram=done.latency,
         series=done.series,
         heat=done.heat,

@@ -116,7 +116,7 @@ def _experiment(form: FormData) -> Experiment:
             fields[field] = _number(field, text)
     if chosen := [str(one) for one in form.getlist("variants")]:
         fields["variants"] = chosen
-    for field in ("question", "compare_with", "in"):
+    for field in ("question", "compare_with", "in", "affinity"):
         if text := str(form.get(field, "")).strip():
             fields[field] = text
     if form.get("churn"):
