@@ -97,10 +97,11 @@ $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 	$(PIP) install --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
-# What the tests drive besides Python: a real Chromium, and the programs of README's commands.
+# What the tests drive besides Python: real browsers, and the programs of README's commands.
 tools: $(VENV)/installed-dev $(BIN)/etcd
 	@missing=; \
 	command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null || missing="$$missing chromium-headless-shell"; \
+	command -v firefox-esr >/dev/null || missing="$$missing firefox-esr"; \
 	command -v curl >/dev/null || missing="$$missing curl"; \
 	command -v nc >/dev/null || missing="$$missing netcat-openbsd"; \
 	command -v strace >/dev/null || missing="$$missing strace"; \

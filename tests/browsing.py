@@ -1,4 +1,7 @@
-"""A real Chromium on the app's pages: each error on its console, and each problem that axe finds, fails the test."""
+"""Real browsers on the app's pages: each error on their consoles, and each problem that axe finds, fails the test.
+
+Tests are in Chromium. Those that are marked ``in_firefox`` are in Firefox, too (``tests.firefox``).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import re
 import shutil
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -46,10 +50,32 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
+@contextmanager
+def firefox() -> Iterator[Browser]:
+    with sync_playwright() as playwright, tempfile.NamedTemporaryFile("w", prefix="firefox-", delete=False) as command:
+        command.write(f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/firefox.py {shutil.which("firefox-esr")} "$@"\n')
+        command.close()
+        Path(command.name).chmod(0o700)
+        browser = playwright.firefox.launch(
+            channel="moz-firefox", executable_path=command.name, firefox_user_prefs={"ui.prefersReducedMotion": 1}
+        )
         yield browser
+        browser.close()
+        Path(command.name).unlink()
+
+
+BROWSERS = {"chromium": chromium, "firefox": firefox}
+
+
+@pytest.fixture(scope="module")
+def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
+    with BROWSERS[getattr(request, "param", "chromium")]() as browser:
+        yield browser
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if metafunc.definition.get_closest_marker("in_firefox"):
+        metafunc.parametrize("browser", BROWSERS, indirect=True)
 
 
 class Deck:
