@@ -98,10 +98,11 @@ $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 	@touch $@
 
 # What the tests drive besides Python: real browsers, and the programs of README's commands.
-tools: $(VENV)/installed-dev $(BIN)/etcd
+tools: $(VENV)/installed-dev $(BIN)/etcd node_modules/installed
 	@missing=; \
 	command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null || missing="$$missing chromium-headless-shell"; \
 	command -v firefox-esr >/dev/null || missing="$$missing firefox-esr"; \
+	command -v java >/dev/null || missing="$$missing default-jre-headless"; \
 	command -v curl >/dev/null || missing="$$missing curl"; \
 	command -v nc >/dev/null || missing="$$missing netcat-openbsd"; \
 	command -v strace >/dev/null || missing="$$missing strace"; \
@@ -111,6 +112,11 @@ tools: $(VENV)/installed-dev $(BIN)/etcd
 	[ -z "$$missing" ] || { \
 		echo "installing$$missing"; \
 		$(call APT,$$missing) || { echo "cannot; ask whoever may: apt-get install$$missing"; exit 1; }; }
+
+# What the page is checked with; the page's own packages are there since the installation, which takes all others away.
+node_modules/installed: package-lock.json | $(VENV)/installed
+	$(BIN)/npm ci --silent
+	@touch $@
 
 # The fleet's engine: out of Debian's package, which would start a service of its own if it were installed.
 $(BIN)/etcd: | $(BIN)/python

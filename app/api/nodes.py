@@ -48,6 +48,7 @@ async def list_nodes(request: Request) -> Nodes:
 
 @router.get("/nodes/{name}", responses=responses(Unknown, Invalid))
 async def get_node(request: Request, name: str) -> NodeShape:
+    """One node of the fleet."""
     return await node_shape(_fleet(request), name)
 
 

@@ -27,7 +27,7 @@ from app.errors import (
     TooManyGuesses,
     Unknown,
 )
-from app.shapes.openapi import Responses
+from app.shapes.openapi import TAGS, Responses, say_items
 from app.shapes.problems import Problem
 from app.web.place import own_path
 from app.web.problems import MEDIA_TYPE, explain, response
@@ -132,6 +132,8 @@ def describe(app: FastAPI, complete: Callable[[], None]) -> None:
         document["security"] = [{}, {"token": []}]
         for foreign in ("HTTPValidationError", "ValidationError"):
             schemas.pop(foreign, None)
+        document["tags"] = [{"name": name, "description": text} for name, text in TAGS.items()]
+        say_items(schemas)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # the way the framework documents

@@ -61,6 +61,7 @@ async def create_server(request: Request, response: Response, spec: ServerSpec) 
 
 @router.get("/{name}", responses=responses(Unknown, Invalid))
 async def get_server(request: Request, name: str) -> ServerShape:
+    """One server, as it is now."""
     item = ServerShape.of(supervisor(request).server(name))
     await supervisor(request).chronicle.flushed()
     return item

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from hashlib import blake2s
 from pathlib import Path
@@ -54,6 +56,11 @@ def _ngettext(context: Context, one: str, many: str, count: int) -> str:
     return words.ngettext(one, many, count)
 
 
+def _instant(at: datetime) -> str:
+    """As HTML has it: with three digits of a second, at most."""
+    return at.isoformat(timespec="milliseconds")
+
+
 @pass_context
 def _span(context: Context, since: Any) -> str:
     return figures.span(since, Clock().wall(), context["words"])
@@ -89,7 +96,13 @@ environment.install_gettext_callables(_gettext, _ngettext, newstyle=True)  # typ
 environment.filters.update(figures.FILTERS)
 environment.globals.update(root=root, setting_declarations=SETTINGS, states=STATES, connection_states=CONNECTION_STATES)
 environment.filters.update(
-    input_size=size, span=_span, idle=_idle, translate=_translate, field_error=_field_error, address=format_address
+    input_size=size,
+    instant=_instant,
+    span=_span,
+    idle=_idle,
+    translate=_translate,
+    field_error=_field_error,
+    address=format_address,
 )
 
 
@@ -170,10 +183,11 @@ def bare(request: Request, template: str, values: dict[str, Any], status: int = 
         "languages": LANGUAGES,
         "here": own_path(request.scope) if request.method in ("GET", "HEAD") else "/",
     }
-    html = environment.get_template(template).render(common | values)
-    return HTMLResponse(
-        html, status, headers={"content-language": reader.words.language, "vary": "Accept-Language, Cookie"}
-    )
+    html = environment.get_template(template).render(common | values).encode()
+    headers = {"content-language": reader.words.language, "vary": "Accept-Encoding, Accept-Language, Cookie"}
+    if "gzip" in request.headers.get("accept-encoding", ""):  # a page has no secret that its length could tell
+        html, headers["content-encoding"] = gzip.compress(html, compresslevel=1), "gzip"
+    return HTMLResponse(html, status, headers=headers)
 
 
 async def page(request: Request, template: str, values: dict[str, Any], status: int = 200) -> Response:
