@@ -49,7 +49,8 @@ async def main() -> int:
 
     async with serve(between, "127.0.0.1", 0, max_size=None, ping_interval=None) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        print(f"WebDriver BiDi listening on ws://127.0.0.1:{port}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"WebDriver BiDi listening on ws://127.0.0.1:{port}\n")
+        sys.stderr.flush()
         while line := await firefox.stderr.readline():
             sys.stderr.buffer.write(line)
             sys.stderr.flush()

@@ -57,7 +57,7 @@ async def running(program: Start) -> Program:
     return running
 
 
-async def test_pages_are_valid_html(running: Program, tmp_path: Path) -> None:
+def test_pages_are_valid_html(running: Program, tmp_path: Path) -> None:
     for language in ("en", "zh"):
         for page in PAGES:
             headers = {"accept": "text/html", "accept-language": language}
@@ -69,7 +69,7 @@ async def test_pages_are_valid_html(running: Program, tmp_path: Path) -> None:
     assert [(one["url"].rpartition("/")[2], one["message"], one.get("extract")) for one in found] == []
 
 
-async def test_the_openapi_document_keeps_spectrals_rules(running: Program, tmp_path: Path) -> None:
+def test_the_openapi_document_keeps_spectrals_rules(running: Program, tmp_path: Path) -> None:
     document, rules = tmp_path / "openapi.json", tmp_path / "rules.yaml"
     document.write_text(httpx.get(f"{running.url}/openapi.json").text)
     rules.write_text(RULES)
