@@ -22,7 +22,9 @@ UNKNOWN = {"emulation.setMediaFeaturesOverride"}
 async def main() -> int:
     firefox = await asyncio.create_subprocess_exec(*sys.argv[1:], stderr=asyncio.subprocess.PIPE)
     assert firefox.stderr is not None
-    while not (found := re.search(rb"(WebDriver BiDi listening on )(ws://\S+)", line := await firefox.stderr.readline())):
+    while not (
+        found := re.search(rb"(WebDriver BiDi listening on )(ws://\S+)", line := await firefox.stderr.readline())
+    ):
         if not line:
             return await firefox.wait()
         sys.stderr.buffer.write(line)
