@@ -37,10 +37,10 @@ class _Calls:
 
 
 def made_up(
-    clients: int, variant: str = "asyncio", number: int = 1, *, threads: int = 0, named: bool = False
+    clients: int, variant: str = "asyncio", number: int = 1, *, threads: int = 0, named: bool = False, zero: float = 0.1
 ) -> Recording:
     """All of a comparison have the same clients. ``threads``: those that serve, by turns; 0: the loop does.
-    ``named``: the clients are a script's."""
+    ``named``: the clients are a script's, which begins at ``zero``."""
     calls, ids = _Calls(), [f"1-{place + 1}" for place in range(clients)]
     states: list[dict[str, Any]] = [{"at": 0.0, "queue": 0, "unread": {}, "unsent": {}}]
     peers = {id: f"127.0.0.1:{51310 + place}" for place, id in enumerate(ids)}
@@ -77,7 +77,7 @@ def made_up(
         "id": str(number), "server": f"{variant}-8001", "variant": variant, "file": f"{variant}.py",
         "runs_on": "thread" if threads else "loop", "at": "2026-01-01T00:00:00+00:00", "monotonic": 0.0, "waits": True,
         "unseen": None, "connections": peers, "folding": "runs", "dropped": 0, "seconds": SECONDS, "state": "done",
-        "count": len(packed), "clients": script if named else None, "zero": 0.1,
+        "count": len(packed), "clients": script if named else None, "zero": zero,
         "comparison": None,
     }  # fmt: skip
     states.sort(key=lambda one: one["at"])

@@ -87,6 +87,14 @@ def test_four_side_by_side_fit_in_two_rows(blank: Page, tmp_path: Path, clients:
             assert len({box["y"] for box in boxes if box}) <= 2
 
 
+def test_all_of_a_comparison_have_one_time_axis(blank: Page, tmp_path: Path) -> None:
+    play(blank, tmp_path, *(made_up(2, name, named=True, zero=zero) for name, zero in {"a": 0.06, "b": 0.3}.items()))
+    widen(blank, 1400)
+    tops = [one.bounding_box() for one in blank.locator(".calls-picture text", has_text=re.compile(r"^0\.0 s$")).all()]
+    assert len(tops) == 2
+    assert len({box["y"] for box in tops if box}) == 1
+
+
 def test_chinese_labels_have_room(blank: Page, tmp_path: Path) -> None:
     play(blank, tmp_path, made_up(5, named=True), made_up(5, "blocking", 2, threads=1), language="zh")
     for width in WIDTHS:

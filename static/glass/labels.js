@@ -2,27 +2,32 @@
 // A line that would run through one has a gap there.
 import {escaped} from "./wording.js";
 
-const FONTS = {
-  "lane-name": ["600 11px", "--words"], "mark-of-client": ["700 11px", "--words"], "bar-words": ["11px", "--words"],
-  soft: ["11px", "--words"], "kernel-words": ["10px", "--words"], "went-words": ["10px", "--figures"],
-};
-const FALLBACK = {"--words": "system-ui, sans-serif", "--figures": "ui-monospace, monospace"};
 const BAND = 16; // pixels: boxes are looked for by the bands that they touch
 const AROUND = 0.5; // pixels that are left free about a label
 const SHORTEST = 6; // pixels of a line that still show one
 const MOST_MEASURED = 5000;
 const TOGETHER = /(?<=[\p{L}×]) (?=\d)| (?=[·×]|[µm]?s\b|[kM]?B\b)/gu;
+const PLAIN = "Ág", OTHER = "日→⊣";
 const pens = new Map();
 
-/** A font: pixels above and below its baseline, from line to line, and what measures with it. */
+/** The font of a class: pixels above and below its baseline, from line to line, and what measures with it. */
 export function penOf(kind) {
   let pen = pens.get(kind);
   if (!pen) {
-    const [size, family] = FONTS[kind];
-    const context = document.createElement("canvas").getContext("2d");
-    context.font = `${size} ${getComputedStyle(document.documentElement).getPropertyValue(family).trim() || FALLBACK[family]}`;
-    const {fontBoundingBoxAscent: up, fontBoundingBoxDescent: down} = context.measureText("x");
-    pen = {context, up, down, line: Math.ceil(up + down) + 1, widths: new Map()};
+    pen = {context: document.createElement("canvas").getContext("2d"), widths: new Map()};
+    const probe = document.createElement("div");
+    probe.innerHTML = `<svg class="calls-picture" width="1" height="1">${[PLAIN, OTHER].map((words) => `<text class="${kind}">${words}</text>`).join("")}</svg>`;
+    Object.assign(probe.style, {position: "absolute", visibility: "hidden"});
+    document.body.append(probe);
+    const style = getComputedStyle(probe.querySelector("text"));
+    pen.context.font = `${style.fontWeight} ${style.fontSize} ${style.fontFamily}`;
+    // Asked of the browser, as each has its own notion of how high a text is, and another font for what this one lacks.
+    const zero = probe.firstElementChild.getBoundingClientRect().top;
+    const [plain, other] = [...probe.querySelectorAll("text")].map((text) => text.getBoundingClientRect());
+    pen.up = zero - Math.min(plain.top, other.top);
+    pen.down = Math.max(plain.bottom, other.bottom) - zero;
+    pen.line = Math.ceil(pen.up + pen.down);
+    probe.remove();
     pens.set(kind, pen);
   }
   return pen;

@@ -72,7 +72,7 @@ export function modelOf(whole) {
   return {recording, calls, lanes, rows, bars, arrows, names: namesOf(recording), seconds: ends, zero: recording.zero ?? 0};
 }
 
-const LEAD = 0.1;
+const LEAD = 0.05; // seconds; every recording of a comparison begins so much before the script, or earlier
 
 /** The same from shortly before the script began, so that all recordings of a comparison have one time axis. */
 function fromZero(recording) {

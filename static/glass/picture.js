@@ -92,7 +92,8 @@ export function drawn(model, {scale, width: there = 0, from = -Infinity, to = In
   }
 
   // What the server does.
-  for (const bar of [...model.bars].sort((a, b) => b.storm - a.storm)) {
+  const layer = (bar) => bar.storm ? 0 : bar.does === "running" ? 2 : 1; // what is short lies above what is long
+  for (const bar of [...model.bars].sort((a, b) => layer(a) - layer(b))) {
     if (!inView(bar.from, bar.to)) continue;
     const fill = bar.storm ? ` fill="url(#${id}-storm)"` : bar.does === "running" ? "" : ` fill="url(#${id}-${bar.does})"`;
     out.push(`<rect class="does ${bar.storm ? "storm" : bar.does}" x="${server + bar.row * rowWide + 2}" y="${y(bar.from).toFixed(2)}" width="${rowWide - 4}" height="${Math.max(2, (bar.to - bar.from) * scale).toFixed(2)}"${fill} data-n="${bar.calls[0].n}"><title>${escaped(describedBar(bar, _))}</title></rect>`);
