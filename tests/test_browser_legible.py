@@ -43,6 +43,7 @@ def widen(page: Page, width: int) -> None:
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done())))")
 
 
+@pytest.mark.in_firefox
 @pytest.mark.parametrize(
     ("clients", "named"), first(3, [(1, False), (5, True), (12, False), (1, True), (5, False), (12, True)])
 )
