@@ -153,10 +153,12 @@ class Viewer:
         return self._look.let_in(told)
 
     def json(self, told: Told, number: int, with_bytes: bool = True) -> str:
-        """One call as the contract has it."""
+        """One call as the contract has it. Of one that began before the stream, only what is in it counts: it ends when
+        it ended, and the thread's next call follows it."""
         before, data = self._look.encoded(told)
         at = max(0.0, told.began - self.began)
-        took = "null" if told.took is None else f"{told.took:.6f}"
+        earlier = max(0.0, self.began - told.began) if told.times == 1 else 0.0
+        took = "null" if told.took is None else f"{max(0.0, told.took - earlier):.6f}"
         shown = data if with_bytes else "null"
         line = "null" if told.line is None else str(told.line)
         last = f',"last":{max(0.0, told.last - self.began):.6f}' if told.times > 1 else ""
