@@ -14,6 +14,7 @@ The models have the fields of REST, with the same names; times are aware, in UTC
 from __future__ import annotations
 
 import base64
+import errno
 import gc
 import ipaddress
 import json
@@ -585,6 +586,19 @@ def _part(name: str, what: str) -> str:
     if name in {"", ".", ".."}:
         raise Refused(404, "unknown", f"There is no {what} {name!r}.", {"what": what})
     return quote(name, safe="")
+
+
+def expand_user(path: str | Path) -> Path:
+    """The path, with the home directory in the place of ``~`` or ``~user``.
+
+    Raises:
+        OSError: there is no such user, or no home directory.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        reason = f"no home directory is known for {Path(path).parts[0]}"
+        raise FileNotFoundError(errno.ENOENT, reason, str(path)) from None
 
 
 def error_text(error: Exception) -> str:

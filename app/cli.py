@@ -12,6 +12,7 @@ from typer.core import TyperCommand
 from app import __version__
 from app.console.parameters import Command, Group
 from app.console.tables import to_terminal
+from app.program.exit_codes import INVALID, fail
 
 
 class Entry(NamedTuple):
@@ -135,8 +136,27 @@ def program(
     """A supervisor for TCP echo servers, run from a web page."""
 
 
+def _said(install: Any) -> Any:
+    """The callback of ``--install-completion``, which writes into the home directory; its errors in one line."""
+
+    def callback(*given: Any) -> Any:
+        try:
+            return install(*given)
+        except typer.Exit:
+            raise
+        except (OSError, RuntimeError, UnicodeError) as error:
+            reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+            fail(f"--install-completion: the shell's files in the home directory cannot be written: {reason}", INVALID)
+
+    return callback
+
+
 def main() -> None:
     markup: Any = "rich" if to_terminal() else None  # plain help and errors: rich is imported for a person only
     cli = typer.Typer(cls=Commands, no_args_is_help=True, rich_markup_mode=markup)
     cli.callback()(program)
-    typer.main.get_command(cli)(prog_name="echodeck")
+    command = typer.main.get_command(cli)
+    for parameter in command.params:
+        if parameter.name == "install_completion":
+            parameter.callback = _said(parameter.callback)
+    command(prog_name="echodeck")

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from platformdirs import user_state_path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from echodeck import NO_TOKEN, is_token
+from echodeck import NO_TOKEN, expand_user, is_token
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -45,7 +45,7 @@ def _token_in(file: Path | None) -> SecretStr | None:
     if file is None:
         return None
     try:
-        token = _token(file.expanduser().read_text(encoding="utf-8"))
+        token = _token(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"the token's file {file} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -53,6 +53,13 @@ def _token_in(file: Path | None) -> SecretStr | None:
     if token is None:
         raise ValueError(f"the token's file {file} is empty")
     return token
+
+
+def _expanded(path: str | Path) -> Path:
+    try:
+        return expand_user(path)
+    except OSError as error:
+        raise ValueError(error.strerror) from None
 
 
 def _environment() -> dict[str, str]:
@@ -120,6 +127,16 @@ class Settings(BaseModel):
     @classmethod
     def _plain(cls, value: str) -> str:
         return value.lower().removesuffix(".")  # names are the same in any case, and with the root's dot
+
+    @field_validator("state")
+    @classmethod
+    def _kept_somewhere(cls, value: str) -> str:
+        return value if value == IN_MEMORY else str(_expanded(value))
+
+    @field_validator("config", "token_file", "viewer_token_file", "fleet_ca", "fleet_cert", "fleet_key")
+    @classmethod
+    def _found(cls, value: Path | None) -> Path | None:
+        return None if value is None else _expanded(value)
 
     @field_validator("ports", mode="before")
     @classmethod
@@ -211,4 +228,4 @@ class Settings(BaseModel):
     @property
     def state_path(self) -> Path | None:
         """The state file; None if the state is kept in memory only."""
-        return None if self.state == IN_MEMORY else Path(self.state).expanduser()
+        return None if self.state == IN_MEMORY else Path(self.state)

@@ -12,11 +12,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 import httpx
 import pytest
 
+import echodeck
 from tests.commanding import environment
 from tests.conftest import ECHODECK
 from tests.helpers import first, until
@@ -215,6 +217,113 @@ def test_ages_are_told_by_the_apps_clock(program: Start, tmp_path: Path) -> None
         [sys.executable, script, "show", name], env=environment(running.url), capture_output=True, text=True, check=True
     )
     assert re.search(r"running for \d+s", done.stdout), done.stdout
+
+
+# Paths
+
+
+HOMELESS = "no home directory is known for ~nosuchuser\n"
+PATHS = [
+    "serve --state {}",
+    "serve --config {}",
+    "compare {} asyncio",
+    "lab run {}",
+    "demo --state {} --port 48100",
+    "serve --token-file {}",
+    "serve --viewer-token-file {}",
+    "serve --fleet https://127.0.0.1:1 --node a --fleet-ca {}",
+    "serve --fleet https://127.0.0.1:1 --node a --fleet-cert {}",
+    "serve --fleet https://127.0.0.1:1 --node a --fleet-key {}",
+    "health --state {}",
+    "apply {}",
+    "export --output {}",
+    "compare three-clients-one-silent --output {}",
+    "lab run churn --output {}",
+    "lab show {}",
+    "lab compare {} 1",
+]
+"""Every option and argument that takes a path."""
+
+
+@pytest.mark.parametrize("command", first(5, PATHS))
+def test_a_home_directory_that_is_not_known_is_said_in_one_line(echodeck_app: echodeck.Client, command: str) -> None:
+    words = command.format("~nosuchuser/x").split()
+    done = call(*words, url=echodeck_app.url)
+    line = done.stderr.removesuffix("\n")
+    assert (done.returncode, line.count("\n"), line.startswith("echodeck: ")) == (2, 0, True), done.stderr
+    assert "~nosuchuser" in line
+
+
+@pytest.mark.parametrize("name", first(2, ["STATE", "CONFIG", "TOKEN_FILE", "VIEWER_TOKEN_FILE", "FLEET_CA"]))
+def test_so_it_is_with_a_path_in_the_environment(name: str) -> None:
+    done = call("serve", "--port", "0", **{f"ECHODECK_{name}": "~nosuchuser/x"})
+    assert (done.returncode, done.stderr) == (2, f"echodeck: ECHODECK_{name}: {HOMELESS}")
+
+
+def nowhere(tmp_path: Path) -> dict[str, str]:
+    """Folders that are none."""
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    return {"/dev/null": "/dev/null", "a file": str(tmp_path / "file"), "a link to itself": str(tmp_path / "loop")}
+
+
+@pytest.mark.parametrize("home", first(1, ["/dev/null", "a file"]))
+def test_a_home_directory_that_is_none_is_said_in_one_line(tmp_path: Path, home: str) -> None:
+    more = {"HOME": nowhere(tmp_path)[home], "XDG_STATE_HOME": "", "XDG_CONFIG_HOME": ""}
+    assert said("ls", **more) == NOTHING
+    for words, code in (
+        ("serve --port 0", 1),
+        ("serve --port 0 --state ~/x", 1),
+        ("export", 3),
+        ("health --state ~/x", 1),
+    ):
+        done = call(*words.split(), **more)
+        assert (done.returncode, done.stderr.count("\n")) == (code, 1), (words, done.stderr)
+    done = subprocess.run(
+        ["bash", "-c", f"{ECHODECK} --install-completion; exit $?"],
+        env=environment("http://127.0.0.1:9", **more), capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert done.stderr.startswith("echodeck: --install-completion: ")
+
+
+def test_completion_is_installed_in_a_home_directory_that_is_one(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{ECHODECK} --install-completion; exit $?"],
+        env=environment("", HOME=str(tmp_path)), capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "echodeck" in (tmp_path / ".bashrc").read_text()
+
+
+UNREADABLE = [
+    "serve --port 0 --state {}/a",
+    "serve --port 0 --state :memory: --fleet https://127.0.0.1:1 --node a --fleet-ca {}/a",
+    "lab run {}/a.toml",
+    "serve --port 0 --state :memory: --fleet https://127.0.0.1:1 --node a --fleet-cert {}/a",
+    "serve --config {}/a",
+    "serve --token-file {}/a",
+    "apply {}/a",
+    "export --output {}/a",
+    "compare {}/a asyncio",
+    "lab show {}/a.json",
+]
+
+
+@pytest.mark.parametrize(("where", "command"), first(3, product(["a link to itself", "a file"], UNREADABLE)))
+def test_a_path_that_leads_nowhere_is_said_in_one_line(
+    echodeck_app: echodeck.Client, tmp_path: Path, where: str, command: str
+) -> None:
+    done = call(*command.format(nowhere(tmp_path)[where]).split(), url=echodeck_app.url)
+    line = done.stderr.removesuffix("\n")
+    assert (line.count("\n"), line.startswith("echodeck: ")) == (0, True), done.stderr
+    assert done.returncode == (1 if "--state {}" in command else 2)
+
+
+def test_one_function_alone_looks_for_home_directories() -> None:
+    root = Path(echodeck.__file__).parent
+    found = [path for path in (*root.glob("*.py"), *root.glob("app/**/*.py")) if ".expanduser(" in path.read_text()]
+    assert [path.name for path in found] == ["echodeck.py"]
 
 
 # Tokens

@@ -83,7 +83,7 @@ def export(
         typer.echo(text, nl=False)
         return
     try:
-        output.expanduser().write_text(text, encoding="utf-8")
+        output.write_text(text, encoding="utf-8")
     except OSError as error:
         fail(f"--output {output}: {error.strerror or error}", INVALID)
 
@@ -91,7 +91,7 @@ def export(
 def _read_specs(reach: Reach, file: Path) -> list[ServerSpec]:
     """The file's specs. All errors in it are reported even if the app cannot be asked for its variants."""
     try:
-        content = sys.stdin.buffer.read() if file == STDIN else file.expanduser().read_bytes()
+        content = sys.stdin.buffer.read() if file == STDIN else file.read_bytes()
     except OSError as error:
         fail(f"{file}: cannot be read: {error.strerror or error}", INVALID)
     where = "stdin" if file == STDIN else str(file)

@@ -84,7 +84,7 @@ def demo(
     with unblocked():
         code = asyncio.run(_demo(port, state, ports, Random(seed)))  # noqa: S311  # no secret
     if code:
-        raise typer.Exit(REFUSED)
+        raise typer.Exit(INVALID if code == INVALID else REFUSED)
 
 
 def fleet(

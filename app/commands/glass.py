@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+import echodeck
 from app.commands.servers import Name
 from app.console.reach import Reach, asks
 from app.console.tables import escape, print_answer, table
@@ -149,7 +150,7 @@ def compare(
     made = reach.deck.compare(script if script in known else _read(script), chosen)
     if output is not None:
         try:
-            output.expanduser().write_text(reach.deck.comparison_as_html(made["id"]), encoding="utf-8")
+            output.write_text(reach.deck.comparison_as_html(made["id"]), encoding="utf-8")
         except OSError as error:
             fail(f"--output {output}: {error.strerror or error}", INVALID)
     if reach.as_json:
@@ -172,7 +173,7 @@ def _list(reach: Reach, known: dict[str, dict[str, Any]]) -> None:
 
 def _read(script: str) -> str:
     try:
-        return sys.stdin.read() if script == "-" else Path(script).expanduser().read_text(encoding="utf-8")
+        return sys.stdin.read() if script == "-" else echodeck.expand_user(script).read_text(encoding="utf-8")
     except FileNotFoundError:
         fail(escape(f"there is no script and no file {script!r}; `echodeck compare` lists the scripts"), INVALID)
     except (OSError, UnicodeError) as error:

@@ -83,7 +83,7 @@ def run(
     result = _parsed(json.dumps(reach.deck.result(begun.id)), begun.id)
     if output is not None:
         try:
-            output.expanduser().write_text(result.model_dump_json(by_alias=True, indent=1) + "\n", encoding="utf-8")
+            output.write_text(result.model_dump_json(by_alias=True, indent=1) + "\n", encoding="utf-8")
         except OSError as error:
             print_error(f"--output {output}: {error.strerror or error}")
     _show(reach, result)
@@ -132,10 +132,10 @@ def compare(reach: Reach, a: Id, b: Id) -> None:
 
 def _experiment(what: str) -> dict[str, Any]:
     """A file's fields, or a built-in one's name. Ends the program where a file says something that is none."""
-    path = Path(what).expanduser()
-    if not path.suffix and not path.exists():
-        return {"name": what}
     try:
+        path = echodeck.expand_user(what)
+        if not path.suffix and not path.exists():
+            return {"name": what}
         text = path.read_text(encoding="utf-8-sig")
         fields = tomllib.loads(text)
     except OSError as error:
@@ -196,12 +196,12 @@ def _bar(of: int) -> Iterator[Any]:
 
 
 def _result(reach: Reach, id: str) -> Result:
-    path = Path(id).expanduser()
-    if path.suffix or path.exists():
-        try:
+    try:
+        path = echodeck.expand_user(id)
+        if path.suffix or path.exists():
             return _parsed(path.read_bytes(), id)
-        except OSError as error:
-            fail(f"{id}: cannot be read: {error.strerror or error}", INVALID)
+    except OSError as error:
+        fail(f"{id}: cannot be read: {error.strerror or error}", INVALID)
     return _parsed(json.dumps(reach.deck.result(id)), id)
 
 

@@ -138,7 +138,10 @@ def health(
     patience: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="How long an answer may take.")] = 2.5,
 ) -> None:
     """Exit code 0 if the app answers and takes work, else 1 and the reason. Needs no token."""
-    addresses = [url] if url else whereabouts.found(state)
+    try:
+        addresses = [url] if url else whereabouts.found(state)
+    except OSError as error:
+        fail(escape(f"--state {state}: {error.strerror}"), INVALID)
     if state and not addresses:
         fail(f"no app of this user keeps {escape(str(state))}", REFUSED)
     addresses = addresses or [DEFAULT_URL]

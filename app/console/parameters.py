@@ -7,9 +7,13 @@ command. It has no option for that, but its classes can be extended.
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+
+from app.program.exit_codes import INVALID, fail
+from echodeck import expand_user
 
 if TYPE_CHECKING:
     _Parameter = TyperOption
@@ -20,7 +24,10 @@ else:
 
 class _Unchecked(_Parameter):
     def process_value(self, ctx: Any, value: Any) -> Any:
-        """A default or ASCII text as it is. Other text is left to typer: it may be invalid UTF-8."""
+        """A default or ASCII text as it is. Other text is left to typer: it may be invalid UTF-8.
+
+        Of a path, ``~`` is resolved here, for all commands.
+        """
         kind = self.type_descriptor.annotation
         texts = [value] if kind is str else value if kind == list[str] else None
         needed = self.required and not ctx.resilient_parsing  # not while the shell completes a line
@@ -28,7 +35,14 @@ class _Unchecked(_Parameter):
             texts and all(isinstance(text, str) and text.isascii() for text in texts)
         ):
             return self.callback(ctx, self, value) if self.callback else value
-        return super().process_value(ctx, value)
+        value = super().process_value(ctx, value)
+        if isinstance(value, Path) and not ctx.resilient_parsing:
+            try:
+                return expand_user(value)
+            except OSError as error:
+                named = self.get_error_hint().replace("'", "")
+                fail(f"{named}: {error.strerror}", INVALID)
+        return value
 
     def get_help_record(self, ctx: Any) -> tuple[str, str] | None:
         """For plain help, in which a bracket needs no backslash."""

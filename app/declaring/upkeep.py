@@ -78,7 +78,7 @@ class Upkeep:
 
     def _contents(self, file: Path) -> list[ServerSpec]:
         try:
-            content = file.expanduser().read_bytes()
+            content = file.read_bytes()
         except OSError as error:
             raise Undeclarable([f"{file}: cannot be read: {error.strerror or error}"]) from None
         return declared.read(content, str(file), self._supervisor.variants)

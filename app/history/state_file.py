@@ -112,7 +112,9 @@ class StateFile:
             self._taken = None
 
     def _take(self) -> Kept:
-        self.path = self.path.resolve()  # the files that SQLite puts beside it belong to the file, not to a link to it
+        # The files that SQLite puts beside it belong to the file, not to a link to it. ``Path.resolve`` would raise
+        # RuntimeError for a link to itself.
+        self.path = Path(os.path.realpath(self.path))
         if self.path.exists() and not self.path.is_file():
             raise StateUnusable(f"{self.path} is not a regular file; choose another with --state")
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -2,5 +2,5 @@
 
 Imports: across, addresses, api, declaring, errors, etcd, experiments, fleet, glass, history, hosting, kernel, lab,
 lens, loop, measuring, pages, recordings, settings, shapes, supervising, terminals, watching, web.
-Imported by: commands, console.
+Imported by: cli, commands, console.
 """

@@ -36,6 +36,7 @@ from app.web.gate import Gate
 from app.web.place import Place
 from app.web.security import Rules
 from app.web.streams import Streams
+from echodeck import error_text
 from servers import survey
 
 if TYPE_CHECKING:
@@ -47,6 +48,10 @@ log = logging.getLogger("echodeck")
 _ROUTED = (terminal, process)  # hundreds of terminals may open at once, and routes are tried in order
 
 Close = Callable[[], Awaitable[None]]
+
+
+class CertificatesUnusable(Exception):
+    """Those for etcd cannot be read, or are none."""
 
 
 def _build() -> str:
@@ -81,11 +86,17 @@ def _fleet(settings: Settings, supervisor: Supervisor) -> Fleet:
 
     assert settings.node is not None
     encrypted = any(url.startswith("https:") for url in settings.fleet)
+    files = (settings.fleet_ca, settings.fleet_cert, settings.fleet_key)
+    try:
+        tls = tls_context(*files) if encrypted else None
+    except OSError as error:
+        given = ", ".join(str(file) for file in files if file)
+        raise CertificatesUnusable(f"--fleet-ca, --fleet-cert, --fleet-key: {given}: {error_text(error)}") from None
     access = Access(
         settings.fleet,
         settings.fleet_user,
         settings.fleet_password.get_secret_value() if settings.fleet_password else None,
-        tls_context(settings.fleet_ca, settings.fleet_cert, settings.fleet_key) if encrypted else None,
+        tls,
     )
     times = LeaseTimes(settings.lease, settings.renew, settings.fence)
     token = settings.token.get_secret_value() if settings.token else None

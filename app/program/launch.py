@@ -15,7 +15,7 @@ from app.declaring.declared import Undeclarable
 from app.history.state_file import StateUnusable
 from app.loop.ownership import is_news, is_the_apps
 from app.loop.runner import loop_factory, run_to_the_end
-from app.program.app import create_app
+from app.program.app import CertificatesUnusable, create_app
 from app.program.exit_codes import INVALID, REFUSED, fail
 from app.program.outlet import Outlets, for_journal, is_journal, unblocked
 from app.program.serving import CannotServe, serve
@@ -37,13 +37,15 @@ def _launch(settings: Settings, as_json: bool, outlets: Outlets) -> None:
             "--trust-network if everybody who can reach this machine may start and stop servers on it.",
             INVALID,
         )
-    app = create_app(settings, lambda: outlets.dropped, for_people=not as_json)
     try:
+        app = create_app(settings, lambda: outlets.dropped, for_people=not as_json)
         app.state.upkeep.read()
     except Undeclarable as reason:
         for line in reason.errors:
             typer.echo(f"echodeck: {line}", err=True)
         raise typer.Exit(INVALID) from None
+    except CertificatesUnusable as reason:
+        fail(str(reason), INVALID)
     logging.config.dictConfig(LOGGING | ({"formatters": {"line": {"()": JournalFormatter}}} if is_journal(2) else {}))
     if settings.quiet:
         for handler in logging.getLogger().handlers:

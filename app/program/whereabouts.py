@@ -35,8 +35,12 @@ def found(state: Path | None = None) -> list[str]:
 
 
 def _mark(state: Path | None) -> str:
-    """Short, as a socket's name is bounded; the same for each way to write the path."""
-    return "-" if state is None else f"{zlib.crc32(os.fsencode(state.resolve())):08x}"
+    """Short, as a socket's name is bounded; the same for each way to write the path.
+
+    Raises:
+        OSError: the path is relative, and the working directory was removed.
+    """
+    return "-" if state is None else f"{zlib.crc32(os.fsencode(os.path.realpath(state))):08x}"
 
 
 def _address_in(line: str, mark: str | None) -> str | None:
