@@ -4,7 +4,8 @@ Refusal
 ├── the caller's     Unknown 404, MethodNotAllowed 405, Invalid 422, BodyTooLarge 413
 ├── not permitted    TokenRequired 401, ReadOnly, ForeignHost, ForeignOrigin, PortNotAllowed, HostNotAllowed 403,
 │                    TooManyGuesses 429
-├── the moment's     NameTaken, PortTaken, NotStopped, NotRunning, NotAccepted, Interrupted 409
+├── the moment's     NameTaken, PortTaken, NotStopped, NotRunning, NotAccepted, Interrupted 409,
+│                    PreconditionFailed 412
 ├── ours             ShuttingDown, TooManyStreams, OutOfDescriptors, RecordersBusy, NotPlayed 503,
 │                    NotKept 507, InternalError 500
 └── the fleet's      EngineSilent, NobodyRunsIt 503, NodeLost 502, NodeSilent 504, LastNode 409
@@ -152,6 +153,13 @@ class Interrupted(Refusal):
     """The server was stopped or removed while it was still starting."""
 
     status, name, title = 409, "interrupted", "The server was stopped meanwhile"
+
+
+class PreconditionFailed(Refusal):
+    """The server's spec is not the one that ``If-Match`` names: it was changed meanwhile. Nothing was done; ``etag`` is
+    that of its present spec. Read the server again, and decide again."""
+
+    status, name, title = 412, "precondition-failed", "The server was changed meanwhile"
 
 
 class ShuttingDown(Refusal):

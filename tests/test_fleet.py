@@ -33,7 +33,14 @@ def test_every_call_works_at_every_node(three: Fleet) -> None:
         assert node.http.post("/servers/mine/stop", params={"drain": 0.2}).json()["state"] == "stopped"
         assert refusal(node.http.patch("/servers/mine", json={"backlog": -1})) == (422, "invalid")
         assert node.http.get("/ui/servers/mine", headers={"accept": "text/html"}).status_code == 200
-    assert three[3].http.delete("/servers/mine").status_code == 204
+    (tag,) = {node.http.get("/servers/mine").headers["etag"] for node in three.nodes.values()}
+    changed = three[1].http.patch("/servers/mine", json={"backlog": 9}, headers={"If-Match": tag})
+    for node in three.nodes.values():
+        again = node.http.patch("/servers/mine", json={"backlog": 10}, headers={"If-Match": tag})
+        assert refusal(again) == (412, "precondition-failed")
+        assert refusal(node.http.delete("/servers/mine", headers={"If-Match": tag})) == (412, "precondition-failed")
+    new = {"If-Match": changed.headers["etag"]}
+    assert three[3].http.delete("/servers/mine", headers=new).status_code == 204
     assert [refusal(node.http.get("/servers/mine")) for node in three.nodes.values()] == [(404, "unknown")] * 3
 
 
@@ -234,10 +241,14 @@ def test_calls_are_seen_and_recorded_through_another_node(three: Fleet) -> None:
         seen.until(lambda: seen.of("send"), "it is told through the other node")
     assert seen.of("accept", errno=None)[0]["result"].startswith("n2.")
     seen.close()
-    head = three[3].http.post(f"/servers/{made['name']}/recordings", json={"seconds": 0.3}).json()
+    recorded = three[3].http.post(f"/servers/{made['name']}/recordings", json={"seconds": 0.3})
+    head = recorded.json()
+    assert recorded.headers["location"] == f"/recordings/{head['id']}"
     assert head["id"].startswith("n2.")
     for node in three.nodes.values():
         assert node.http.get(f"/recordings/{head['id']}").json()["count"] == head["count"]
+        html = node.http.get(f"/recordings/{head['id']}?format=html")
+        assert html.headers["content-disposition"].startswith("attachment")
         assert head["id"] in [one["id"] for one in node.http.get("/recordings").json()["items"]]
         assert f"/ui/recordings/{head['id']}" in node.http.get("/ui/glass").text
     assert three[1].http.delete(f"/recordings/{head['id']}").status_code == 204

@@ -129,6 +129,7 @@ def test_what_a_node_cannot_have_is_told_once_and_tried_again_when_it_changes(th
 def test_a_pinned_server_waits_for_its_node(tmp_path: Path) -> None:
     with fleet(tmp_path, 2) as made:
         made[1].make("mine", on="n2")
+        tag = made[1].http.get("/servers/mine").headers["etag"]
         made[2].kill()
         until(lambda: made[1].nodes()["n2"]["state"] == "lost", "it is lost")
         found = made[1].http.get("/servers").json()
@@ -136,12 +137,17 @@ def test_a_pinned_server_waits_for_its_node(tmp_path: Path) -> None:
         (one,) = found["items"]
         assert (one["node"], one["on"], one["state"], one["exit"]["reason"]) == (None, "n2", "backoff", "unavailable")
         assert "n2" in one["exit"]["message"]
+        assert made[1].http.get("/servers/mine").headers["etag"] == tag, "it is the same server"
+        for method, body in (("PATCH", {"on": "n1"}), ("DELETE", None)):
+            other = made[1].http.request(method, "/servers/mine", json=body, headers={"If-Match": '"other"'})
+            assert refusal(other) == (412, "precondition-failed")
         assert refusal(made[1].http.post("/servers/mine/restart")) == (502, "node-lost")
         assert made[1].http.post("/servers/mine/restart").json()["node"] == "n2"
         made[2].start()
         until(lambda: made.all_run(count=1), "it runs again")
         made[2].kill()
         until(lambda: made[1].nodes()["n2"]["state"] == "lost", "it is lost")
-        assert made[1].http.patch("/servers/mine", json={"on": "n1"}).status_code == 200
+        moved = made[1].http.patch("/servers/mine", json={"on": "n1"}, headers={"If-Match": tag})
+        assert (moved.status_code, moved.headers["etag"] == tag) == (200, False)
         until(lambda: made[1].servers()["mine"]["node"] == "n1", "it is taken")
         assert made[1].http.delete("/servers/mine").status_code == 204

@@ -18,8 +18,11 @@ from app.web.place import own_path
 ROLE = "echodeck-role"
 """The header by which a node says that the one whose call it passes on may read only."""
 
-PASSED_ON = ("accept", "accept-language", "content-type", "last-event-id")
-PASSED_BACK = ("content-type", "location", "retry-after", "cache-control", "www-authenticate", "allow")
+PASSED_ON = ("accept", "accept-language", "content-type", "if-match", "last-event-id", "prefer")
+PASSED_BACK = (
+    *("content-type", "content-disposition", "location", "etag", "preference-applied"),
+    *("retry-after", "cache-control", "www-authenticate", "allow"),
+)
 CHOSEN = re.compile(r"echodeck-(language|theme)=")
 """Cookies that are passed on: what a reader chose, and no session."""
 

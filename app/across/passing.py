@@ -25,6 +25,7 @@ from app.across.tunnel import TUNNEL, Tunnel
 from app.errors import NobodyRunsIt, NodeLost, Refusal
 from app.fleet.fleet import Fleet
 from app.fleet.hop import HOP
+from app.supervising.precondition import IfMatch
 from app.supervising.spec import ServerPatch
 from app.web.place import own_path
 from app.web.problems import response
@@ -153,7 +154,7 @@ class Passing:
         shape = fleet.waiting.one(name)
         if shape is not None:
             if method == "GET" and own_path(scope) == f"/servers/{name}":
-                await self._answer(shape, scope, receive, send)
+                await self._answer(shape, scope, receive, send, {"ETag": fleet.waiting.etag(name)})
                 return None
             if shape["on"] is not None:
                 if await self._is_done_here(name, rest, scope, receive, send, method):
@@ -168,8 +169,9 @@ class Passing:
         """What can be done to a server whose node is gone: to remove it, and to move it."""
         if rest:
             return False
+        if_match = IfMatch.of(Headers(scope=scope).getlist("if-match"))
         if method == "DELETE":
-            await self._fleet.waiting.remove(name)
+            await self._fleet.waiting.remove(name, if_match)
             await Response(status_code=204)(scope, receive, send)
             return True
         if method == "PATCH":
@@ -179,8 +181,9 @@ class Passing:
             except ValidationError:
                 return False
             if patch.model_fields_set == {"on"}:
-                await self._fleet.waiting.move(name, patch.on)
-                await self._answer(self._fleet.waiting.one(name) or {}, scope, receive, send)
+                await self._fleet.waiting.move(name, patch.on, if_match)
+                etag = {"ETag": self._fleet.waiting.etag(name)}
+                await self._answer(self._fleet.waiting.one(name) or {}, scope, receive, send, etag)
                 return True
         return False
 
@@ -238,8 +241,10 @@ class Passing:
         while (await receive())["type"] != "websocket.disconnect":
             pass
 
-    async def _answer(self, found: dict[str, Any], scope: Scope, receive: Receive, send: Send) -> None:
-        await _Compact(found)(scope, receive, send)
+    async def _answer(
+        self, found: dict[str, Any], scope: Scope, receive: Receive, send: Send, headers: dict[str, str] | None = None
+    ) -> None:
+        await _Compact(found, headers=headers)(scope, receive, send)
 
 
 class _Compact(JSONResponse):

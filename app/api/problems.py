@@ -27,7 +27,7 @@ from app.errors import (
     TooManyGuesses,
     Unknown,
 )
-from app.shapes.openapi import TAGS, Responses, say_items
+from app.shapes.openapi import TAGS, Responses, described, say_items
 from app.shapes.problems import Problem
 from app.web.place import own_path
 from app.web.problems import MEDIA_TYPE, explain, response
@@ -37,15 +37,17 @@ log = logging.getLogger("echodeck.api")
 
 def responses(*kinds: type[Refusal]) -> Responses:
     """For a route's ``responses``: the refusals it may answer with, besides those that every route may."""
-    described: Responses = {}
+    found: Responses = {}
     everywhere: tuple[type[Refusal], ...] = (TokenRequired, TooManyGuesses, ForeignHost, ShuttingDown)
     for kind in dict.fromkeys((*kinds, *everywhere)):
-        entry = described.setdefault(
+        entry = found.setdefault(
             kind.status,
             {"description": "", "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}},
         )
         entry["description"] = ", ".join(filter(None, [entry["description"], f"`{kind.name}`"]))
-    return described
+        if kind.status in (429, 503):
+            entry["headers"] = described({"Retry-After": "Seconds after which to try again."})
+    return found
 
 
 async def known_parameters(connection: HTTPConnection) -> None:

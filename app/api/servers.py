@@ -19,15 +19,17 @@ from app.errors import (
     OutOfDescriptors,
     PortNotAllowed,
     PortTaken,
+    PreconditionFailed,
     ReadOnly,
     ShuttingDown,
     Unknown,
 )
-from app.shapes.openapi import Responses
+from app.shapes.openapi import ETAG, Responses, described
 from app.shapes.series import SeriesShape
 from app.shapes.servers import Servers, ServerShape
+from app.supervising.server import Server
 from app.supervising.spec import ServerPatch, ServerSpec
-from app.web.parameters import After, Last, Limit, Step, cut, page_of, position, supervisor
+from app.web.parameters import After, Last, Limit, Match, Step, cut, page_of, position, supervisor
 from app.web.place import at
 
 router = rest_router(prefix="/servers", tags=["servers"])
@@ -46,23 +48,27 @@ async def list_servers(request: Request, limit: Limit = 1000, after: After = Non
     return page_of(rows, following)
 
 
-LOCATION: Responses = {
-    201: {"headers": {"Location": {"description": "The server's address.", "schema": {"type": "string"}}}}
-}
+CREATED: Responses = {201: {"headers": described({"Location": "The server's address.", **ETAG})}}
+WITH_ETAG: Responses = {200: {"headers": described(ETAG)}}
 
 
-@router.post("", status_code=201, responses=LOCATION | responses(NameTaken, *CANNOT_LISTEN, *CANNOT_WRITE))
+def _answer(server: Server, response: Response) -> ServerShape:
+    response.headers["ETag"] = server.etag
+    return ServerShape.of(server)
+
+
+@router.post("", status_code=201, responses=CREATED | responses(NameTaken, *CANNOT_LISTEN, *CANNOT_WRITE))
 async def create_server(request: Request, response: Response, spec: ServerSpec) -> ServerShape:
     """Create a server and, unless `start` is false, answer once it listens."""
     server = await supervisor(request).create(spec)
     response.headers["Location"] = at(f"/servers/{server.name}")
-    return ServerShape.of(server)
+    return _answer(server, response)
 
 
-@router.get("/{name}", responses=responses(Unknown, Invalid))
-async def get_server(request: Request, name: str) -> ServerShape:
-    """One server, as it is now."""
-    item = ServerShape.of(supervisor(request).server(name))
+@router.get("/{name}", responses=WITH_ETAG | responses(Unknown, Invalid))
+async def get_server(request: Request, response: Response, name: str) -> ServerShape:
+    """One server, as it is now. Its `ETag` is that of its spec, and changes with the spec, not with the counters."""
+    item = _answer(supervisor(request).server(name), response)
     await supervisor(request).chronicle.flushed()
     return item
 
@@ -74,10 +80,17 @@ async def get_series(request: Request, name: str, every: Step = 1, last: Last = 
     return SeriesShape.of(found.series, found.server(name), every, last)
 
 
-@router.patch("/{name}", responses=responses(Unknown, NotStopped, *CANNOT_LISTEN, *CANNOT_WRITE))
-async def change_server(request: Request, name: str, patch: ServerPatch) -> ServerShape:
-    """Change limits and policy at any time; host, port and variant while it is stopped. All of it or nothing."""
-    return ServerShape.of(await supervisor(request).change(name, patch))
+@router.patch(
+    "/{name}", responses=WITH_ETAG | responses(Unknown, NotStopped, PreconditionFailed, *CANNOT_LISTEN, *CANNOT_WRITE)
+)
+async def change_server(
+    request: Request, response: Response, name: str, patch: ServerPatch, if_match: Match
+) -> ServerShape:
+    """Change limits and policy at any time; host, port and variant while it is stopped. All of it or nothing.
+
+    With `If-Match`, only if nobody else has changed the spec meanwhile.
+    """
+    return _answer(await supervisor(request).change(name, patch, if_match), response)
 
 
 @router.post("/{name}/start", responses=responses(Unknown, Interrupted, *CANNOT_LISTEN, *CANNOT_WRITE))
@@ -107,7 +120,7 @@ async def restart_server(request: Request, name: str) -> ServerShape:
     return ServerShape.of(await supervisor(request).restart(name))
 
 
-@router.delete("/{name}", status_code=204, responses=responses(Unknown, Invalid, *CANNOT_WRITE))
-async def remove_server(request: Request, name: str) -> None:
-    """Stop it and forget it."""
-    await supervisor(request).remove(name)
+@router.delete("/{name}", status_code=204, responses=responses(Unknown, Invalid, PreconditionFailed, *CANNOT_WRITE))
+async def remove_server(request: Request, name: str, if_match: Match) -> None:
+    """Stop it and forget it; with `If-Match`, only if nobody has changed its spec meanwhile."""
+    await supervisor(request).remove(name, if_match)

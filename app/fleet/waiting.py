@@ -15,6 +15,7 @@ from app.fleet.picture import Known, Picture
 from app.fleet.registry import FleetRegistry, spec_of
 from app.shapes.servers import ConnectionCounts, ExitShape, ServerShape
 from app.supervising.lifecycle import ExitReason, State
+from app.supervising.precondition import UNCONDITIONAL, IfMatch, etag
 from app.supervising.supervisor import Supervisor
 from servers import discover
 
@@ -60,15 +61,21 @@ class Waiting:
             return None
         return self._told(name)
 
-    async def remove(self, name: str) -> None:
+    def etag(self, name: str) -> str:
+        """Of its spec, as the node that takes it will have it."""
+        known = self._picture.servers[name]
+        return etag(known.created, spec_of(name, known.value))
+
+    async def remove(self, name: str, if_match: IfMatch = UNCONDITIONAL) -> None:
         """Raises:
         Refusal: the engine does not answer, or somebody has just changed or taken it.
         """
         self._registry.check()
+        if_match.check(self.etag(name))
         revision = await self._write(name, delete(server_key(name)))
         self._picture.forget(server_key(name), revision)
 
-    async def move(self, name: str, on: str | None) -> None:
+    async def move(self, name: str, on: str | None, if_match: IfMatch = UNCONDITIONAL) -> None:
         """Pin it to another node, or have it float.
 
         Raises:
@@ -76,6 +83,7 @@ class Waiting:
         """
         self._registry.check()
         self._registry.check_on(on)
+        if_match.check(self.etag(name))
         value = self._picture.servers[name].value.model_copy(update={"on": on})
         revision = await self._write(name, put(server_key(name), value.text()))
         self._picture.take(server_key(name), value, revision, 0)

@@ -6,8 +6,7 @@ import asyncio
 import re
 from typing import Annotated, Literal
 
-from fastapi import Query, Request
-from fastapi.responses import Response
+from fastapi import Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.problems import responses, rest_router
@@ -20,9 +19,13 @@ from app.recordings.recording import Recording
 from app.recordings.script import Mistake, Script, parse
 from app.recordings.scripts import SCRIPTS
 from app.shapes.calls import ComparisonShape, RecordingHead, Scripts, ScriptShape, WholeComparison
+from app.shapes.openapi import Responses, described
 from app.web.parameters import supervisor
+from app.web.place import at
 
 router = rest_router(tags=["recordings"])
+
+CREATED: Responses = {201: {"headers": described({"Location": "The comparison's address."})}}
 
 MOST_SCRIPT = 32_768
 MOST_VARIANTS = 4
@@ -93,13 +96,15 @@ async def list_scripts() -> Scripts:
 @router.post(
     "/comparisons",
     status_code=201,
-    responses=responses(Invalid, RecordersBusy, NotPlayed, NotKept, ReadOnly, ForeignOrigin, BodyTooLarge),
+    responses=CREATED | responses(Invalid, RecordersBusy, NotPlayed, NotKept, ReadOnly, ForeignOrigin, BodyTooLarge),
 )
-async def compare(request: Request, given: Comparison) -> ComparisonShape:
+async def compare(request: Request, response: Response, given: Comparison) -> ComparisonShape:
     """Play a script of clients to fresh servers of several variants at once; answer with a recording of each."""
     runner: ComparisonRunner = request.app.state.comparison_runner
     script, variants = read_script(given.script), chosen(request, given.variants)
-    return shape(await runner.compare(script, variants))
+    made = shape(await runner.compare(script, variants))
+    response.headers["Location"] = at(f"/comparisons/{made.id}")
+    return made
 
 
 @router.get(

@@ -26,10 +26,13 @@ from app.glass.shelf import Shelf
 from app.pages.page import Reader
 from app.recordings.chrome import as_trace
 from app.shapes.calls import RecordingHead, RecordingHeads, RecordingShape
+from app.shapes.openapi import Responses, described
 from app.web.parameters import After, Limit, cursor, position
 from app.web.place import at
 
 router = rest_router(tags=["recordings"])
+
+CREATED: Responses = {201: {"headers": described({"Location": "The recording's address."})}}
 
 Format = Literal["json", "chrome", "html"]
 
@@ -48,10 +51,9 @@ def shelf(request: Request) -> Shelf:
 @router.post(
     "/servers/{name}/recordings",
     status_code=201,
-    responses=responses(
-        Unknown, NotRunning, Invalid, RecordersBusy, NotKept, ReadOnly, ForeignOrigin, BodyTooLarge
-    ),
-)  # fmt: skip
+    responses=CREATED
+    | responses(Unknown, NotRunning, Invalid, RecordersBusy, NotKept, ReadOnly, ForeignOrigin, BodyTooLarge),
+)
 async def record(request: Request, response: Response, name: str, given: Recorded | None = None) -> RecordingHead:
     """Record the server's calls; answer when the time is over or the server has ended."""
     recorder: Recorder = request.app.state.recorder

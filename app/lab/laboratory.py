@@ -53,6 +53,7 @@ class Laboratory:
         self._closing = False
         self._cores: list[int] = []
         self._task: asyncio.Task[None] | None = None
+        self._finished = asyncio.Event()
         self._ends_as: State = "cancelled"
 
     def remember(self) -> None:
@@ -110,10 +111,17 @@ class Laboratory:
         run = Run(self._id(self._last), self._last, experiment, facts, self._clock.wall())
         self._runs[run.id] = run
         self._store.put(put_result(Packed(run.number, run.pack())))
+        self._finished = asyncio.Event()
         self._task = asyncio.create_task(self._measure(run), name=f"lab: experiment {run.id}")
         self._trim()
         await self._store.flush()
         return run
+
+    async def wait_for_end(self, run: Run, seconds: float) -> None:
+        """Return when the run that was begun last is over, or after some seconds."""
+        if not run.over:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._finished.wait(), seconds)
 
     async def end(self, id: str) -> None:
         """Cancel it, or forget it if it is over.
@@ -197,6 +205,7 @@ class Laboratory:
 
     async def _finish(self, run: Run, state: State) -> None:
         run.state, run.ended = state, self._clock.wall()
+        self._finished.set()
         run.version += 1
         await self._save(run)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import Request
+from fastapi import Request, Response
 from pydantic import BaseModel
 
 from app.api.problems import responses, rest_router
@@ -11,7 +11,9 @@ from app.experiments.built_in import BUILT_IN, EXPERIMENTS
 from app.experiments.experiment import Experiment, completed
 from app.experiments.run import ExperimentShape
 from app.lab.laboratory import Laboratory
-from app.web.parameters import After, Limit, cursor, position
+from app.shapes.openapi import Responses, described
+from app.web.parameters import After, Limit, Wait, cursor, position
+from app.web.place import at
 
 router = rest_router(prefix="/lab", tags=["lab"])
 
@@ -73,14 +75,36 @@ async def list_experiments(request: Request, limit: Limit = 100, after: After = 
     return Experiments(items=[ExperimentShape.of(run) for run in found[:limit]], next=following)
 
 
+LOCATION = {"Location": "The experiment's address."}
+APPLIED = {"Preference-Applied": {"description": "`wait` as it was applied.", "schema": {"type": "string"}}}
+BEGUN: Responses = {
+    202: {"description": "It is being measured.", "headers": described(LOCATION) | APPLIED},
+    201: {
+        "description": "It is over already: `Prefer: wait` was long enough.",
+        "headers": described(LOCATION) | APPLIED,
+        "model": ExperimentShape,
+    },
+}
+
+
 @router.post(
     "/experiments",
     status_code=202,
-    responses=responses(Invalid, LabBusy, TargetNotAllowed, ReadOnly, ForeignOrigin, BodyTooLarge, NotKept),
+    responses=BEGUN | responses(Invalid, LabBusy, TargetNotAllowed, ReadOnly, ForeignOrigin, BodyTooLarge, NotKept),
 )
-async def begin_experiment(request: Request, experiment: Experiment) -> ExperimentShape:
-    """Measure. A built-in one's name is enough, also as a mere string; fields beside it replace its own."""
-    run = await laboratory(request).begin(completed(experiment, EXPERIMENTS))
+async def begin_experiment(request: Request, response: Response, experiment: Experiment, wait: Wait) -> ExperimentShape:
+    """Measure. A built-in one's name is enough, also as a mere string; fields beside it replace its own.
+
+    The answer comes at once; with `Prefer: wait=SECONDS`, once it is over or the time is.
+    """
+    lab = laboratory(request)
+    run = await lab.begin(completed(experiment, EXPERIMENTS))
+    response.headers["Location"] = at(f"/lab/experiments/{run.id}")
+    if wait is not None:
+        response.headers["Preference-Applied"] = f"wait={wait}"
+        await lab.wait_for_end(run, wait)
+        if run.over:
+            response.status_code = 201
     return ExperimentShape.of(run)
 
 

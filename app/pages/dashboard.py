@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
@@ -67,6 +68,7 @@ async def after_a_form() -> Response:
 @router.post("/ui/servers/{name}/{action}")
 async def act(request: Request, name: str, action: str) -> Response:
     found = supervisor(request)
+    actions: dict[str, Callable[[str], Awaitable[object]]]
     actions = {"start": found.start, "stop": found.stop, "restart": found.restart, "remove": found.remove}
     try:
         if action not in actions:

@@ -1,9 +1,21 @@
-"""What the OpenAPI document says of answers that are no JSON of ours."""
+"""What the OpenAPI document says of headers, and of answers that are no JSON of ours."""
 
+from collections.abc import Mapping
 from typing import Any
 
 Responses = dict[int | str, dict[str, Any]]
 """Of one route, by status."""
+
+
+def described(headers: Mapping[str, str]) -> dict[str, Any]:
+    """Headers that every answer of one status has, by name, each with its description."""
+    return {
+        name: {"description": text, "required": True, "schema": {"type": "string"}} for name, text in headers.items()
+    }
+
+
+ETAG = {"ETag": "Of the server's spec; for `If-Match`."}
+
 
 _EVENT = {
     "type": "object",

@@ -28,6 +28,7 @@ from app.kernel.traffic import Traffic
 from app.loop.command_lock import CommandLock
 from app.supervising.backoff import Restart
 from app.supervising.lifecycle import AT_REST, Event, Exit, ExitReason, State, after
+from app.supervising.precondition import UNCONDITIONAL, IfMatch, etag
 from app.supervising.retry import Retry
 from app.supervising.run import Run
 from app.supervising.spec import PLACE, ServerPatch, ServerSpec
@@ -166,6 +167,11 @@ class Server:
         return self._run.clients.all() if self._run else []
 
     @property
+    def etag(self) -> str:
+        """Of its spec."""
+        return etag(self.serial, self.spec)
+
+    @property
     def permit(self) -> Permit | None:
         """What it takes to serve; None: nothing."""
         return self._around.permit() if self.spec.on is None else None
@@ -209,14 +215,21 @@ class Server:
             await self._stop()
             await self._start()
 
-    async def change(self, patch: ServerPatch, settle: Callable[[ServerSpec], Awaitable[ServerSpec]]) -> None:
+    async def change(
+        self,
+        patch: ServerPatch,
+        settle: Callable[[ServerSpec], Awaitable[ServerSpec]],
+        if_match: IfMatch = UNCONDITIONAL,
+    ) -> None:
         """Apply a patch, all of it or nothing. ``settle`` gives a new place its port, or raises if it cannot be.
 
         Raises:
+            PreconditionFailed: the spec is not the one that ``if_match`` names.
             NotStopped: the patch moves the server elsewhere while it runs.
         """
         # A drain may take an hour, and keeps its turn; but it has nothing that a change of limits could disturb.
         async with nullcontext() if self._drain_until is not None else self._turn():
+            if_match.check(self.etag)
             spec = patch.apply_to(self.spec)
             moved = [field for field in PLACE if getattr(spec, field) != getattr(self.spec, field)]
             if moved and self.state not in AT_REST:
@@ -239,11 +252,17 @@ class Server:
                 self._wish("stopped")
                 self._move(Event.STOP, "will not run again: its policy was changed")
 
-    async def remove(self) -> None:
-        """Stop it for good."""
+    async def remove(self, if_match: IfMatch = UNCONDITIONAL) -> None:
+        """Stop it for good.
+
+        Raises:
+            PreconditionFailed: the spec is not the one that ``if_match`` names.
+        """
+        if_match.check(self.etag)  # a start or drain is cut short only for a removal that may be
         self._cut_start()
         self._cut_drain()
         async with self._turn():
+            if_match.check(self.etag)
             await self._stop()
             self.removed = True
 

@@ -20,6 +20,7 @@ from app.history.store import Store
 from app.loop.ownership import tracking
 from app.loop.sampler import Sampler
 from app.supervising.listening import Holder, Policy, check, listen
+from app.supervising.precondition import UNCONDITIONAL, IfMatch
 from app.supervising.registry import Registry, StateFile, saved
 from app.supervising.server import Desired, Server, Surroundings
 from app.supervising.spec import ON_NODE, ServerPatch, ServerSpec
@@ -185,14 +186,14 @@ class Supervisor:
         await self._flush()
         return server
 
-    async def change(self, name: str, patch: ServerPatch) -> Server:
+    async def change(self, name: str, patch: ServerPatch, if_match: IfMatch = UNCONDITIONAL) -> Server:
         server = self._server_to_change(name)
         if "on" in patch.model_fields_set:
             self.registry.check_on(patch.on)
         if "variant" in patch.model_fields_set:
             self._check_variant(patch.variant)
         before = server.spec
-        await server.change(patch, self._settle)
+        await server.change(patch, self._settle, if_match)
         if server.spec.on == before.on or server.spec.on in (None, self.node):
             await self._flush()
             return server
@@ -207,10 +208,10 @@ class Supervisor:
             raise
         return server
 
-    async def remove(self, name: str) -> None:
+    async def remove(self, name: str, if_match: IfMatch = UNCONDITIONAL) -> None:
         server = self._server_to_change(name)
         async with self.registry.removing(server):
-            await server.remove()
+            await server.remove(if_match)
             del self._servers[name]
         self._note(name, "was removed")
         self.chronicle.forget(name, server.serial)

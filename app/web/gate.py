@@ -24,6 +24,9 @@ log = logging.getLogger("echodeck.gate")
 KEPT = "public, max-age=31536000, immutable"
 """For addresses that name the build: what is there never changes."""
 
+RETRY_AFTER = "2"
+"""Seconds, with every 503 that does not say better, those of pages included (RFC 9110, 15.6.4)."""
+
 MOST_BODY = 65_536
 """Bytes of a request's body; the largest that any route needs is a server's spec."""
 
@@ -67,6 +70,8 @@ class Gate:
                 if (where := headers.get("location")) is not None:
                     headers["location"] = _relative(where, scope)
                 headers.setdefault("cache-control", self._keeping(path, message["status"]))
+                if message["status"] == 503:
+                    headers.setdefault("retry-after", RETRY_AFTER)
             elif message["type"].startswith("websocket."):
                 begun = True
             await send(message)

@@ -6,16 +6,18 @@ A list is given in pages of ``?limit=`` items ``?after=`` a cursor, which only t
 from __future__ import annotations
 
 import binascii
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2s
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
-from fastapi import Query, Request, Response
+from fastapi import Depends, Header, Query, Request, Response
 from pydantic import BeforeValidator
 from starlette.requests import HTTPConnection
 
 from app.errors import Invalid, Unknown
+from app.supervising.precondition import IfMatch
 from app.supervising.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -32,6 +34,49 @@ Step = Annotated[
     Query(description="Seconds in a step: ten minutes by the second, or a day by the minute."),
 ]
 Last = Annotated[int | None, Query(ge=1, le=1440, description="How many of the latest steps; all that are kept.")]
+
+MOST_WAIT = 60
+"""Seconds that a request waits at most because its client prefers it: proxies give up then."""
+
+
+def _if_match(
+    request: Request,
+    given: Annotated[
+        str | None,
+        Header(alias="If-Match", description="The `ETag` under which the server is to be changed; else 412."),
+    ] = None,
+) -> IfMatch:
+    return IfMatch.of(request.headers.getlist("if-match"))
+
+
+def _wait(
+    request: Request,
+    given: Annotated[
+        str | None,
+        Header(
+            alias="Prefer",
+            description=f"`wait=SECONDS` (RFC 7240): how long to wait for the end; {MOST_WAIT} s at most.",
+        ),
+    ] = None,
+) -> int | None:
+    return preferred_wait(",".join(request.headers.getlist("prefer")))
+
+
+Match = Annotated[IfMatch, Depends(_if_match)]
+Wait = Annotated[int | None, Depends(_wait)]
+
+
+def preferred_wait(prefer: str) -> int | None:
+    """The seconds of ``wait`` in a ``Prefer`` header (RFC 7240, 4.3), bounded; None if there is none, or no number.
+
+    Of several only the first counts; what is not known is ignored, as the RFC has it.
+    """
+    for preference in re.findall(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+', prefer):
+        name, _, value = preference.partition(";")[0].partition("=")
+        if name.strip().lower() == "wait":
+            seconds = value.strip().removeprefix('"').removesuffix('"')
+            return min(MOST_WAIT, int(seconds)) if re.fullmatch(r"[0-9]{1,9}", seconds) else None
+    return None
 
 
 def supervisor(request: Request) -> Supervisor:
