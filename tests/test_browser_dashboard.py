@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from contextlib import ExitStack
 
+import pytest
 from playwright.sync_api import Page, WebSocketRoute, expect
 
 from tests.browsing import Deck, connect, eventually, light, live, refused, serious
 
 
+@pytest.mark.in_firefox
 def test_a_newcomer_starts_stops_and_removes_a_server(page: Page) -> None:
     live(page)
     form = page.get_by_role("form", name="Start a server")

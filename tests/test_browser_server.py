@@ -15,6 +15,7 @@ def marked(page: Page) -> list[str]:
     return page.locator("#code .is-here").all_inner_texts()
 
 
+@pytest.mark.in_firefox
 @light
 def test_the_head_follows_the_server_and_the_header_counts_all(page: Page, deck: Deck, clients: Clients) -> None:
     server, other = deck.start("asyncio", name="mine"), deck.start("asyncio", name="other")
@@ -86,6 +87,7 @@ def test_a_long_queue_is_drawn_up_to_forty_and_counted_beyond(page: Page, deck: 
     expect(page.locator(".outside")).to_contain_text("and 7 more behind them")
 
 
+@pytest.mark.in_firefox
 @light
 def test_an_exception_appears_with_its_traceback_and_input(page: Page, deck: Deck, clients: Clients) -> None:
     server = deck.start("asyncio", name="mine")

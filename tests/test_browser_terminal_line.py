@@ -20,6 +20,7 @@ from tests.browser_terminals import (
 from tests.browsing import Deck, light
 
 
+@pytest.mark.in_firefox
 def test_a_line_comes_back(echo: Locator) -> None:
     send(echo, "hello")
     expect(screen(echo)).to_contain_text("> hello")
