@@ -9,7 +9,7 @@ import {openStream} from "./stream.js";
 const TOGETHER_MS = 20;
 const RETRY_MS = 1000;
 const SILENT_MS = 12_000; // without a beat, of which there is one every five seconds
-const GIVEN_UP_MS = 30_000; // then a new stream may find a way that this one has lost
+const GIVEN_UP_MS = 30_000; // then a new stream may find a way that this one has lost, or never had
 
 /** Topics of which there are many things, each known by its `key`; the loop is one. */
 const MANY = Object.entries(topics).filter(([, {key}]) => key).map(([topic, {kind, key}]) => ({topic, kind, key}));
@@ -28,6 +28,7 @@ class Feed extends EventTarget {
   #query = null;
   #lastEvent = null;
   #stream = null;
+  #openedAt = 0;
   #changes = null;
   #flushed = -Infinity;
   #retry = 0;
@@ -75,9 +76,9 @@ class Feed extends EventTarget {
     if (this.#stream || document.hidden || this.#query === null || this.status === "outdated") return;
     if (this.status === "connecting") this.heardAt = performance.now();
     clearTimeout(this.#retry);
+    this.#openedAt = performance.now();
     const resumed = this.#lastEvent ? `&heard=${this.#lastEvent}` : "";
     this.#stream = openStream(`/events?${this.#query}${resumed}`, {
-      opened: () => {}, // a beat follows, which says of which version the app is
       heard: (name, data, id) => {
         if (name === "beat" && data.build !== build) {
           this.#setOutdated();
@@ -120,13 +121,11 @@ class Feed extends EventTarget {
 
   #listen() {
     if (!this.#stream) return;
-    const silent = performance.now() - this.heardAt;
+    const now = performance.now();
+    const silent = now - this.heardAt;
     if (silent > SILENT_MS && this.status === "live") this.#setStatus("silent");
     if (silent > SILENT_MS && this.status === "connecting") this.#setStatus("held");
-    if (silent > GIVEN_UP_MS && this.status === "silent") {
-      this.heardAt += GIVEN_UP_MS / 2; // not at once again
-      this.#again();
-    }
+    if (silent > GIVEN_UP_MS && now - this.#openedAt > GIVEN_UP_MS) this.#again();
   }
 
   #take(id, apply) {
@@ -173,7 +172,13 @@ class Feed extends EventTarget {
     this.#changes = null;
     this.#flushed = performance.now();
     if (!this.told) return; // they are of what was wanted before
-    for (const follower of this.#followers) follower(changes);
+    for (const follower of this.#followers) {
+      try {
+        follower(changes);
+      } catch (failure) {
+        reportError(failure); // the others are not to miss it
+      }
+    }
   }
 
   #setStatus(status) {

@@ -31,7 +31,6 @@ export function followCalls(root, _feed, name) {
     ended = "";
     seen = null;
     close = openStream(serverPath(name, "calls"), {
-      opened: () => {},
       heard: (event, data) => {
         if (event === "begin") begin(data);
         else if (event === "calls") take(data);

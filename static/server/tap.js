@@ -37,7 +37,6 @@ export function openTap(place) {
     close();
     state = {id, peer, pieces: [], bytes: 0, left: 0, in: 0, out: 0, lost: 0, ended: "", hex: false};
     closeStream = openStream(`/connections/${encodeURIComponent(id)}/tap`, {
-      opened: () => {},
       heard: (name, data) => {
         if (name === "bytes") take(data);
         else if (name === "lost") {

@@ -12,15 +12,17 @@ import {Log} from "./log.js";
 import {Wire} from "./wire.js";
 
 const PATIENCE_MS = 150; // a server that accepts at all does so before
+const HELD_MS = 12_000; // then a proxy on the way may never answer the handshake
 const LARGE_LINE = 65_536;
 
 /**
- * `status` is "connecting", "waiting" (in the backlog), "inside" or "closed"; `local` the address of its end, which is
+ * `status` is "connecting" (`held` if for long), "waiting" (in the backlog), "inside" or "closed"; `local` the address of its end, which is
  * `peer` in GET /connections; `connection` its id there, once it was accepted. `notify(type)` is called with "change", "sent",
  * "received", "closed".
  */
 export class Terminal {
   status = "connecting";
+  held = false;
   local = null;
   peer = null;
   connection = null;
@@ -80,13 +82,17 @@ export class Terminal {
     if (this.#wire && this.open) return;
     const again = this.#wire !== null;
     this.comeback.stop();
-    Object.assign(this, {status: "connecting", local: null, peer: null, connection: null, since: null});
+    Object.assign(this, {status: "connecting", held: false, local: null, peer: null, connection: null, since: null});
     Object.assign(this, {serverEnded: false, ended: false, end: null, trouble: "", bytesSent: 0, bytesReceived: 0});
     this.#opened = 0;
     this.#serverEndedFirst = false;
     if (again) this.#happened("connecting again", {}, _("connecting again, as a new client"));
     const wire = new Wire(this.server, this.#listener((count) => wire.shown(count)));
     this.#wire = wire;
+    this.#patience = setTimeout(() => {
+      this.held = true;
+      this.changed();
+    }, HELD_MS);
     this.changed();
   }
 
@@ -191,6 +197,7 @@ export class Terminal {
   #listener(shown) {
     return {
       opened: ({local, peer}) => {
+        clearTimeout(this.#patience);
         this.#opened = performance.now();
         this.local = local;
         this.peer = peer;
