@@ -8,7 +8,7 @@ import {FitAddon} from "../vendor/xterm-addon-fit/lib/addon-fit.mjs";
 import {Terminal as Emulator} from "../vendor/xterm/lib/xterm.mjs";
 import {_} from "../words.js";
 import {followTheme} from "../painting/theme.js";
-import {encode, shownCrLf, soft, Visible} from "./bytes.js";
+import {encode, soft, Visible} from "./bytes.js";
 import {openWithoutStyleElements} from "./styles.js";
 import {themeWithin} from "./theme.js";
 
@@ -66,10 +66,17 @@ export class Screen {
     sizes.observe(place);
     this.#ends.push(() => sizes.disconnect());
     this.#listen("paste", (event) => {
+      if (!this.#isFor(event)) return;
       event.preventDefault();
       event.stopPropagation();
       events.pasted(event.clipboardData.getData("text/plain"));
-    });
+    }, document);
+    this.#listen("copy", (event) => {
+      if (!this.#isFor(event) || !emulator.hasSelection()) return;
+      event.preventDefault();
+      event.stopPropagation();
+      event.clipboardData.setData("text/plain", emulator.getSelection().trimEnd()); // without the rows below the last line
+    }, document);
     this.#listen("keydown", (event) => this.#lineModeKey(event, events.writes));
     this.#scrollByTouch();
     this.#fit.fit();
@@ -90,7 +97,7 @@ export class Screen {
     const text = new Visible().read(bytes.subarray(0, MOST_SENT_SHOWN));
     const more = bytes.length - MOST_SENT_SHOWN;
     const lines = text.replaceAll("\x1b[90m", "").replaceAll("\x1b[39m", "").replace(/\r\n$/, "").split("\r\n");
-    const end = more > 0 ? " …" : bytes.at(-1) === 10 ? (bytes.at(-2) === 13 ? shownCrLf() : "") : ` ${_("(no line end)")}`;
+    const end = more > 0 ? " …" : bytes.at(-1) === 10 ? (bytes.at(-2) === 13 ? "\\r\\n" : "") : ` ${_("(no line end)")}`;
     this.#line(lines.map((line, place) => soft(`> ${line}${place === lines.length - 1 ? end : ""}`)).join("\r\n"));
   }
 
@@ -161,9 +168,14 @@ export class Screen {
     this.#listen("touchcancel", ends);
   }
 
-  #listen(type, act) {
-    this.#place.addEventListener(type, act, {capture: true, passive: false});
-    this.#ends.push(() => this.#place.removeEventListener(type, act, {capture: true}));
+  /** Firefox fires an event of the clipboard at the body where no text can be edited, whatever has the focus. */
+  #isFor({target}) {
+    return this.#place.contains(target === document.body ? document.activeElement : target);
+  }
+
+  #listen(type, act, target = this.#place) {
+    target.addEventListener(type, act, {capture: true, passive: false});
+    this.#ends.push(() => target.removeEventListener(type, act, {capture: true}));
   }
 
   #fitting = 0;
