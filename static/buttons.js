@@ -1,6 +1,8 @@
 // What buttons and forms do, on whatever page they stand: calls of REST in the place of the forms' own round trips.
 import {act, busyWhile} from "./actions.js";
+import {attempt} from "./parts.js";
 import {call} from "./rest.js";
+import {_} from "./words.js";
 
 export function followButtons() {
   document.addEventListener("submit", (event) => {
@@ -13,11 +15,11 @@ export function followButtons() {
       busyWhile(event.submitter, call("POST", "/servers", {variant: form.dataset.start, port: 0}));
     }
   });
-  document.addEventListener("click", async (event) => {
+  document.addEventListener("click", (event) => {
     const button = event.target.closest?.("[data-walk], [data-terminal]");
     if (!button || event.metaKey || event.ctrlKey) return;
     event.preventDefault();
-    if ("walk" in button.dataset) (await import("./walk/walk.js")).takeWalk();
-    else (await import("./terminal/dock.js")).openTerminal(button.dataset.terminal);
+    if ("walk" in button.dataset) attempt(_("Guided walk"), async () => (await import("./walk/walk.js")).takeWalk());
+    else attempt(_("Terminals"), async () => (await import("./terminal/dock.js")).openTerminal(button.dataset.terminal));
   });
 }

@@ -8,9 +8,12 @@ import {followHeader} from "./header.js";
 import {loopSeries} from "./series/loop.js";
 import {begin} from "./navigation.js";
 import "./painting/press.js"; // from the beginning
+import {attempt} from "./parts.js";
 import {sayOfServers} from "./said.js";
 import {traffic} from "./series/traffic.js";
 import {followVersion, restoreTyped} from "./version.js";
+import {progress} from "./walk/progress.js";
+import {_} from "./words.js";
 
 const PAGES = {
   dashboard: () => import("./dashboard/page.js"),
@@ -21,7 +24,6 @@ const PAGES = {
   glass: () => import("./glass/page.js"),
   docs: () => import("./docs/page.js"),
 };
-const ALWAYS = ["servers", "loop"];
 
 document.documentElement.dataset.script = "";
 followHeader(feed);
@@ -35,12 +37,15 @@ loopSeries.follow(feed);
 every(1000, () => document.hidden || writeTimes(document));
 await begin(async (main) => {
   isPatched(main);
-  const page = await PAGES[main.dataset.page]?.();
-  if (!page || main.dataset.page === "docs") feed.want(ALWAYS);
-  return page?.mount(main, feed);
+  const end = await attempt(_("What keeps this page up to date"), async () => {
+    const page = await PAGES[main.dataset.page]?.();
+    return main.isConnected ? page?.mount(main, feed) : undefined;
+  });
+  if (!end && main.isConnected) feed.want(["servers", "loop"]); // of which the header tells
+  return end;
 });
-await restoreTyped();
-if (localStorage.getItem("echodeck-walk")) (await import("./walk/walk.js")).resumeWalk();
+await attempt(_("What was typed before"), restoreTyped);
+if (progress()?.on) await attempt(_("Guided walk"), async () => (await import("./walk/walk.js")).takeWalk());
 
 /**
  * A browser's translation wraps the text nodes that it finds, and what is patched later would go into nodes that nobody

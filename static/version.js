@@ -4,7 +4,6 @@ import {build} from "./facts.js";
 import {notice} from "./notices.js";
 import {_} from "./words.js";
 
-const KEY = "echodeck-typed";
 const FIELDS = "#main :is(input, textarea, select)[name]";
 
 export function followVersion(feed) {
@@ -25,20 +24,21 @@ export function isOfAnother(page) {
 async function loadAgain() {
   // Its script is here if the dock is; else the app would be asked for one that it may no longer have.
   const terminals = document.getElementById("terminals").hidden ? [] : (await import("./terminal/terminals.js")).terminals.leave();
-  sessionStorage.setItem(KEY, JSON.stringify({path: location.pathname, fields: fields().map(valueOf), terminals}));
+  // Part of the history's entry: it lasts through the reload, also in a browser that stores nothing for the page.
+  history.replaceState({...history.state, typed: {fields: fields().map(valueOf), terminals}}, "");
   location.reload();
 }
 
 /** What was typed before the page was loaded again; terminals connect again, as new clients. */
 export async function restoreTyped() {
-  const kept = JSON.parse(sessionStorage.getItem(KEY) ?? "null");
-  sessionStorage.removeItem(KEY);
-  if (kept?.terminals?.length) {
+  const {typed, ...state} = history.state ?? {};
+  if (!typed) return;
+  history.replaceState(state, "");
+  if (typed.terminals.length) {
     const {openTerminal} = await import("./terminal/dock.js");
-    for (const {server, ...chosen} of kept.terminals) openTerminal(server, chosen);
+    for (const {server, ...chosen} of typed.terminals) openTerminal(server, chosen);
   }
-  if (kept?.path !== location.pathname) return;
-  for (const {form, name, value, checked} of kept.fields) {
+  for (const {form, name, value, checked} of typed.fields) {
     const field = fields().find((one) => formOf(one) === form && one.name === name && (checked === undefined || one.value === value));
     if (!field || field.type === "hidden") continue;
     if (checked === undefined) field.value = value;

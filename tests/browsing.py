@@ -37,6 +37,11 @@ document.addEventListener("securitypolicyviolation", (event) =>
   console.error(`CSP: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`));
 """
 
+STORAGE_BLOCKED = """
+for (const name of ["localStorage", "sessionStorage"])
+  Object.defineProperty(window, name, {get() { throw new DOMException("The operation is insecure.", "SecurityError"); }});"""
+"""As a browser does it that is set to let sites store nothing."""
+
 
 @contextmanager
 def chromium() -> Iterator[Browser]:

@@ -150,6 +150,12 @@ def test_no_file_of_the_app_is_in_a_circle_of_imports() -> None:
     order.prepare()  # raises CycleError, which names the circle
 
 
+def test_one_script_has_access_to_the_browsers_storage() -> None:
+    scripts = [path for path in (ROOT / "static").rglob("*.js") if "vendor" not in path.parts]
+    named = [path.name for path in scripts if re.search("localStorage|sessionStorage", path.read_text())]
+    assert named == ["storage.js"]
+
+
 def test_what_a_variant_reads_is_a_setting_with_the_same_default() -> None:
     assert {option.name: option.default for option in dataclasses.fields(Options)} == {
         option.name: SETTINGS[option.name].default for option in dataclasses.fields(Options)

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser_terminals import PASTE_MANY, line, opened, press, screen, send, status
-from tests.browsing import Deck, connect, eventually, light, live, open_context, page_of
+from tests.browsing import STORAGE_BLOCKED, Deck, connect, eventually, light, live, open_context, page_of
 from tests.conftest import Program
 
 HIDE = """(hidden) => {
@@ -88,6 +88,7 @@ def test_a_page_that_is_older_than_the_app_says_so_and_keeps_what_was_typed(
     options = ("--state", f"{tmp_path}/state.db")
     older = program(*options, command=(sys.executable, "-c", OLDER))
     page = page_of(browser, older, "echo")
+    page.add_init_script(STORAGE_BLOCKED)  # it needs none
     live(page)
     terminal = opened(page, "echo")
     expect(status(terminal)).to_contain_text("inside")
@@ -115,10 +116,18 @@ def test_a_page_that_is_older_than_the_app_says_so_and_keeps_what_was_typed(
 
 @light
 def test_where_a_proxy_holds_the_feed_back_that_is_said(page: Page, deck: Deck) -> None:
-    page.route_web_socket(re.compile("/events"), lambda _held: None)
+    held = True
+    page.route_web_socket(re.compile("/events"), lambda route: None if held else route.connect_to_server())
+    page.route(re.compile("/events"), lambda route: None if held else route.continue_())
+    page.clock.install()
     page.goto("/")
+    expect(page.locator("#live-words")).to_have_text("connecting")
+    page.clock.fast_forward(12_000)
     expect(page.locator("#live")).to_have_attribute("data-status", "held")
     expect(page.locator("#live-words")).to_contain_text("a proxy on the way may hold it back")
+    held = False
+    page.clock.fast_forward(20_000)  # it is opened anew
+    expect(page.locator("#live")).to_have_attribute("data-status", "live")
 
 
 @light
@@ -279,6 +288,12 @@ def test_select_all_takes_the_screen_and_not_the_page(page: Page, echo: Locator)
     page.keyboard.press("Control+a")
     assert page.evaluate("getSelection().toString()").strip() == ""
     expect(echo.locator(".xterm-selection div").first).to_be_attached()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.keyboard.press("Control+c")
+    eventually(
+        lambda: page.evaluate("navigator.clipboard.readText()") == "> hello\nhello",
+        lambda: f"copied {page.evaluate('navigator.clipboard.readText()')!r}",
+    )
 
 
 @light

@@ -1,24 +1,34 @@
 // The dashboard, live: a row is patched when its server has changed and somebody looks at it, and only then.
 import {at} from "../facts.js";
+import {loadParts} from "../parts.js";
 import {every} from "../painting/beat.js";
 import {painted} from "../painting/painted.js";
 import {pressed, whenReleased} from "../painting/press.js";
-import {followNodes} from "../rooms/nodes.js";
 import {showArrivals} from "../rooms/door.js";
 import {row} from "../rooms/row.js";
 import {sparkline, traffic} from "../series/traffic.js";
 import {_, n_} from "../words.js";
-import {followLately} from "./lately.js";
-import {followStartForm} from "./start-form.js";
-import {followWalkOffer} from "./walk-offer.js";
 
 const AT_ONCE = 60;
+const PARTS = [
+  [_("Start a server"), async () => (await import("./start-form.js")).followStartForm],
+  [_("Guided walk"), async () => (await import("./walk-offer.js")).followWalkOffer],
+  [_("Nodes"), async () => (await import("../rooms/nodes.js")).followNodes],
+  [_("Servers"), async () => followRooms],
+  [_("Lately"), async () => (await import("./lately.js")).followLately],
+];
 
-export function mount(main, feed) {
+export async function mount(main, feed) {
+  const startParts = await loadParts(PARTS);
+  if (!main.isConnected) return () => {};
+  feed.want(["servers", "loop", "exceptions", "journal", "nodes"]);
+  return startParts(main, feed, !("viewer" in main.dataset));
+}
+
+function followRooms(main, feed, mayChange) {
   const list = main.querySelector("#rooms");
   const titles = titlesOf(main);
   const rooms = new Map(); // by the server's name
-  const mayChange = !("viewer" in main.dataset);
   const looks = new IntersectionObserver(
     (seen) => {
       for (const {target, isIntersecting} of seen) {
@@ -34,42 +44,35 @@ export function mount(main, feed) {
   for (const element of list.children) enter(element.dataset.server, element);
   const find = followFind(main, rooms, feed);
 
-  feed.want(["servers", "loop", "exceptions", "journal", "nodes"]);
   let latest = new Map();
   // Named by the template, to be given rows a few at a time once it is told what they are; in this order.
   const further = JSON.parse(main.querySelector("#further")?.textContent ?? "[]");
   const awaited = new Set(further);
   let building = 0;
-  const ends = [
-    feed.follow((changes) => {
-      const touched = new Set(changes.servers);
-      if (changes.exceptions.size) {
-        latest = latestExceptions(feed.exceptions);
-        for (const id of changes.exceptions) {
-          const server = feed.exceptions.get(id)?.server;
-          if (server) touched.add(server);
-        }
+  const unfollow = feed.follow((changes) => {
+    const touched = new Set(changes.servers);
+    if (changes.exceptions.size) {
+      latest = latestExceptions(feed.exceptions);
+      for (const id of changes.exceptions) {
+        const server = feed.exceptions.get(id)?.server;
+        if (server) touched.add(server);
       }
-      if (changes.snapshot) {
-        build();
-        for (const [name, room] of rooms) if (room.near) traffic.want(name);
-      }
-      if (!touched.size) return;
-      for (const name of touched) hear(name);
-      main.querySelector("#no-servers").hidden = feed.servers.size > 0;
-      find();
-    }),
-    followLately(main, feed),
-    followNodes(main.querySelector("#nodes"), feed, mayChange),
-    followWalkOffer(main, feed),
-    mayChange ? followStartForm(main.querySelector("#start")) : () => {},
-  ];
+    }
+    if (changes.snapshot) {
+      build();
+      for (const [name, room] of rooms) if (room.near) traffic.want(name);
+    }
+    if (!touched.size) return;
+    for (const name of touched) hear(name);
+    main.querySelector("#no-servers").hidden = feed.servers.size > 0;
+    find();
+  });
   const endSparks = every(1000, () => document.hidden || paintSparks(rooms));
   return () => {
     endSparks();
     clearTimeout(building);
     looks.disconnect();
-    for (const end of ends) end();
+    unfollow();
   };
 
   /** A room: its element, how it is painted, whether it is in view, whether it is due then, the server as painted here. */

@@ -5,7 +5,9 @@ import {html} from "../painting/lit.js";
 import {painted} from "../painting/painted.js";
 import {call} from "../rest.js";
 
-export function followStartForm(form) {
+export function followStartForm(main) {
+  const form = main.querySelector("#start");
+  if (!form) return () => {}; // of a viewer
   const variant = form.elements.variant;
   const paint = painted(form.querySelector("#lesson"));
   const describe = () => {

@@ -6,7 +6,8 @@ const beside = (path) => new URL(path, import.meta.url).href;
 const STYLES = ["../vendor/swagger-ui/swagger-ui.css", "./docs.css"].map(beside);
 const night = matchMedia("(prefers-color-scheme: dark)");
 
-export async function mount(main) {
+export async function mount(main, feed) {
+  feed.want(["servers", "loop"]);
   const place = main.querySelector("#api");
   const left = new AbortController();
   const links = await Promise.all([...STYLES.map(style), globalThis.SwaggerUIBundle ?? script(beside("../vendor/swagger-ui/swagger-ui-bundle.js"))]);

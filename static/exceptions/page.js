@@ -3,6 +3,7 @@ import {busyWhile} from "../actions.js";
 import {root} from "../facts.js";
 import {html, nothing, repeat} from "../painting/lit.js";
 import {painted} from "../painting/painted.js";
+import {setAddress} from "../navigation.js";
 import {showProblem} from "../notices.js";
 import {eased} from "../painting/eased.js";
 import {_} from "../words.js";
@@ -40,7 +41,7 @@ export function mount(main, feed) {
     const {server, type, q} = wanted();
     const query = new URLSearchParams(given({server, type, q}));
     const address = `${location.pathname}${query.size ? `?${query}` : ""}`;
-    if (address !== location.pathname + location.search) history.replaceState(null, "", address);
+    setAddress(address);
     records = new Records("/exceptions", {server, type, q}, (one) => fits(one, {server, type, q}), AT_ONCE);
     return load();
   };

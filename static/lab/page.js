@@ -6,12 +6,13 @@ const PAINT_MS = 500;
 
 export function mount(main, feed) {
   feed.want(["servers", "loop", "lab"]);
+  const address = location.href;
   const shown = main.querySelector("#experiment")?.dataset.experiment;
   let over = false;
   const paint = eased(main, PAINT_MS, async () => {
     let page;
     try {
-      const response = await fetch(location.href, {headers: {accept: "text/html"}});
+      const response = await fetch(address, {headers: {accept: "text/html"}});
       if (!response.ok) return;
       page = new DOMParser().parseFromString(await response.text(), "text/html");
     } catch {

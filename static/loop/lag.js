@@ -8,7 +8,7 @@ import {_} from "../words.js";
 import {span} from "../series/kept.js";
 import {loopSeries} from "../series/loop.js";
 
-export function followLag(main, feed) {
+export function followLag(main, feed, charts) {
   const showFigures = painted(main.querySelector("#lag-now"));
   const figure = main.querySelector("#lag-chart");
   let pointed = null;
@@ -21,14 +21,12 @@ export function followLag(main, feed) {
   const unfollow = feed.follow((changes) => {
     if (changes.loop) paint();
   });
+  charts.push(begin);
   begin();
-  return {
-    begin,
-    end() {
-      unfollow();
-      paint.end();
-      drawn.end();
-    },
+  return () => {
+    unfollow();
+    paint.end();
+    drawn.end();
   };
 
   function begin() {

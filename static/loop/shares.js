@@ -14,7 +14,7 @@ const MOST_LAYERS = 5;
 const LEAST = 0.0005; // what is written as 0 %
 const shade = (place) => `color-mix(in srgb, var(--ink) ${[85, 62, 44, 30, 20, 12][place] ?? 12}%, var(--ground))`;
 
-export function followShares(main, feed) {
+export function followShares(main, feed, charts) {
   const showShares = painted(main.querySelector("#shares"));
   const showThreads = painted(main.querySelector("#thread-shares"));
   const figure = main.querySelector("#share-chart");
@@ -32,17 +32,15 @@ export function followShares(main, feed) {
   const unfollow = feed.follow((changes) => {
     if (changes.loop || changes.servers.size) paint();
   });
-  return {
-    begin() {
-      drawn?.end();
-      drawn = pointed = null;
-      paint.now();
-    },
-    end() {
-      unfollow();
-      paint.end();
-      drawn?.end();
-    },
+  charts.push(() => {
+    drawn?.end();
+    drawn = pointed = null;
+    paint.now();
+  });
+  return () => {
+    unfollow();
+    paint.end();
+    drawn?.end();
   };
 
   function shares() {

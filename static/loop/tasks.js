@@ -5,6 +5,7 @@ import {every} from "../painting/beat.js";
 import {grouped} from "../figures.js";
 import {html, nothing, repeat} from "../painting/lit.js";
 import {painted} from "../painting/painted.js";
+import {setAddress} from "../navigation.js";
 import {showProblem} from "../notices.js";
 import {call} from "../rest.js";
 import {eased} from "../painting/eased.js";
@@ -31,7 +32,7 @@ export function followTasks(main, feed) {
   const endBeat = every(EVERY_MS, look);
   const choose = () => {
     const query = form.elements.server.value ? `?${new URLSearchParams({server: form.elements.server.value})}` : "";
-    history.replaceState(null, "", `${location.pathname}${query}#tasks`);
+    setAddress(`${location.pathname}${query}#tasks`);
     paged = false;
     load();
   };

@@ -1,6 +1,7 @@
 // Charts over time, in the page's own ink: uPlot draws on a canvas, which knows no style sheet, so the tokens are asked
 // for their colours when it draws, and it draws anew when the theme changes. Time runs up to now at the right edge; the
 // height is the style sheet's, so nothing moves when figures come. What a chart shows is said beside it in words.
+import "./language.js"; // before uPlot
 import uPlot from "../vendor/uplot/dist/uPlot.esm.js";
 import {_} from "../words.js";
 import {followTheme} from "./theme.js";

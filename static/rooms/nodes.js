@@ -7,7 +7,8 @@ import {painted} from "../painting/painted.js";
 import {call} from "../rest.js";
 import {_, n_} from "../words.js";
 
-export function followNodes(place, feed, mayChange) {
+export function followNodes(main, feed, mayChange) {
+  const place = main.querySelector("#nodes");
   if (!place) return () => {};
   const paint = painted(place);
   const fence = Number(place.dataset.fence);

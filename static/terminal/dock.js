@@ -1,6 +1,7 @@
 // The dock at the foot of the window: the terminals that are shown side by side, as many as there is room for, the names
 // of all, and a handle for its height. Pages come and go above it (navigation.js).
 import {html, nothing, render, repeat} from "../painting/lit.js";
+import {browserStore} from "../storage.js";
 import {_} from "../words.js";
 import {Pane} from "./pane.js";
 import {terminals} from "./terminals.js";
@@ -11,11 +12,11 @@ const NARROWEST = 400; // pixels of a pane
 const MOST_SHOWN = 4; // each has an emulator
 const LOWEST = 240;
 const STEP = 24;
-const KEY = "echodeck-terminals";
+const KEY = "echodeck-terminals"; // {height} in pixels, as the reader chose it last
 
 const dock = document.getElementById("terminals");
 const panes = new Map(); // by terminal
-const kept = recall();
+let chosen = Number(browserStore.get(KEY)?.height) || null; // null until the reader chooses one
 let shown = []; // terminals, the latest to be asked for last
 let folded = false;
 let room = 1;
@@ -113,7 +114,8 @@ function closeEnded() {
 // Height: what the reader chose last, as far as the window has room for it; what lies below the dock can be scrolled up.
 
 const tallest = () => Math.max(LOWEST, Math.round(innerHeight * 0.85));
-const height = () => Math.min(Math.max(kept.height ?? Math.max(400, innerHeight * (room > 1 ? 0.45 : 0.58)), LOWEST), tallest());
+const initial = () => Math.max(400, innerHeight * (room > 1 ? 0.45 : 0.58));
+const height = () => Math.min(Math.max(chosen ?? initial(), LOWEST), tallest());
 
 function setHeight() {
   dock.style.height = folded ? "" : `${Math.round(height())}px`;
@@ -124,8 +126,8 @@ function keepClear() {
 }
 
 function resize(to) {
-  kept.height = Math.round(Math.min(Math.max(to, LOWEST), tallest()));
-  remember();
+  chosen = Math.round(Math.min(Math.max(to, LOWEST), tallest()));
+  browserStore.set(KEY, {height: chosen});
   paint();
 }
 
@@ -144,23 +146,6 @@ function drag(event) {
   handle.setPointerCapture(event.pointerId);
   handle.addEventListener("pointermove", move);
   for (const end of ["pointerup", "pointercancel"]) handle.addEventListener(end, () => handle.removeEventListener("pointermove", move), {once: true});
-}
-
-function recall() {
-  try {
-    const {height} = JSON.parse(localStorage.getItem(KEY) ?? "{}");
-    return Number.isFinite(height) ? {height} : {};
-  } catch {
-    return {};
-  }
-}
-
-function remember() {
-  try {
-    localStorage.setItem(KEY, JSON.stringify(kept));
-  } catch {
-    // A storage that is full or forbidden: the height is chosen anew next time.
-  }
 }
 
 terminals.addEventListener("change", ({detail}) => {

@@ -1,4 +1,5 @@
-// The lines sent to each server, kept while the tab lives, and walked through with the arrow keys.
+// The lines sent to each server, stored while the tab lives, and walked through with the arrow keys.
+import {tabStore} from "../storage.js";
 
 const MOST = 100;
 const key = (server) => `echodeck-history:${server}`;
@@ -18,11 +19,7 @@ export class History {
     const lines = this.#lines();
     if (lines.at(-1) === line) return;
     lines.push(line);
-    try {
-      sessionStorage.setItem(key(this.#server), JSON.stringify(lines.slice(-MOST)));
-    } catch {
-      // A storage that is full or forbidden keeps no history; the line was sent all the same.
-    }
+    tabStore.set(key(this.#server), lines.slice(-MOST));
   }
 
   /** The line before the one that is shown; `draft` is what the reader has written so far. */
@@ -45,11 +42,7 @@ export class History {
   }
 
   #lines() {
-    try {
-      const lines = JSON.parse(sessionStorage.getItem(key(this.#server)) ?? "[]");
-      return Array.isArray(lines) ? lines.filter((line) => typeof line === "string") : [];
-    } catch {
-      return [];
-    }
+    const lines = tabStore.get(key(this.#server));
+    return Array.isArray(lines) ? lines.filter((line) => typeof line === "string") : [];
   }
 }

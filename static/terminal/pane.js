@@ -203,7 +203,7 @@ export class Pane {
   #status(terminal) {
     const {status, since, server, connection, end, comeback} = terminal;
     const time = since ? html` <time datetime=${since} data-since></time>` : nothing;
-    if (status === "connecting") return this.#words(_("connecting"));
+    if (status === "connecting") return this.#words(terminal.held ? _("connecting; no answer yet: a proxy on the way may hold it back") : _("connecting"));
     if (status === "waiting") return this.#words(_("waiting in the backlog: the server has not accepted this yet"), time);
     if (status === "inside") {
       const id = html` · <a href="${root}/ui/servers/${server}#connections">${_("connection")} <span translate="no">${connection}</span></a>`;
@@ -249,7 +249,7 @@ export class Pane {
         <label for=${id}><span aria-hidden="true">&gt;</span><span class="unseen">${_("Line to send to %(name)s", {name: terminal.name})}</span></label>
         <input id=${id} autocomplete="off" autocapitalize="off" autocorrect="off" spellcheck="false" enterkeyhint="send"
           .value=${live(terminal.draft)} aria-invalid=${wrong ? "true" : nothing} aria-describedby=${wrong ? `wrong-${id}` : nothing}
-          placeholder=${_("a line; \\n \\r \\t \\0 \\xNN are escapes")}
+          placeholder=${_("a line, \\xNN")} title=${_("a line; \\n \\r \\t \\0 \\xNN are escapes")}
           @input=${(event) => (terminal.draft = event.target.value)} @keydown=${(event) => this.#key(event)} @paste=${(event) => this.#pasteLine(event)}>
         ${this.#ending(terminal)}
         <button>${_("Send")}</button>

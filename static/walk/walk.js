@@ -21,11 +21,6 @@ export async function takeWalk() {
   await enter(left?.step < STEPS.length ? left : {step: 0, task: 0});
 }
 
-/** At the page's start: go on if somebody was walking when it was left. */
-export async function resumeWalk() {
-  if (progress()?.on) await takeWalk();
-}
-
 /** For the offer of the walk: the step to go on with, 0 to begin. */
 export const stepReached = () => progress()?.step ?? 0;
 
