@@ -97,7 +97,7 @@ def test_a_service_manager_that_is_gone_is_no_reason_to_end(program: Start, tmp_
     assert running.end().count("the service manager cannot be notified") == 1
 
 
-@pytest.mark.parametrize("manager", [f"@echodeck-test-{os.getpid()}"], indirect=True)
+@pytest.mark.parametrize("manager", [f"@echodeck-test-{os.getpid()}"], ids=["abstract"], indirect=True)
 async def test_a_loop_that_is_stuck_is_noticed(manager: Notified, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", manager.address)
     monkeypatch.setenv("WATCHDOG_USEC", "100000")
