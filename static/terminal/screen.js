@@ -66,13 +66,13 @@ export class Screen {
     sizes.observe(place);
     this.#ends.push(() => sizes.disconnect());
     this.#listen("paste", (event) => {
-      if (!this.#isFor(event)) return;
+      if (!this.#hasFocus()) return;
       event.preventDefault();
       event.stopPropagation();
       events.pasted(event.clipboardData.getData("text/plain"));
     }, document);
     this.#listen("copy", (event) => {
-      if (!this.#isFor(event) || !emulator.hasSelection()) return;
+      if (!this.#hasFocus() || !emulator.hasSelection()) return;
       event.preventDefault();
       event.stopPropagation();
       event.clipboardData.setData("text/plain", emulator.getSelection().trimEnd()); // without the rows below the last line
@@ -168,9 +168,9 @@ export class Screen {
     this.#listen("touchcancel", ends);
   }
 
-  /** Firefox fires an event of the clipboard at the body where no text can be edited, whatever has the focus. */
-  #isFor({target}) {
-    return this.#place.contains(target === document.body ? document.activeElement : target);
+  /** It tells whose an event of the clipboard is: where no text can be edited, Firefox fires it where the caret was last. */
+  #hasFocus() {
+    return this.#place.contains(document.activeElement);
   }
 
   #listen(type, act, target = this.#place) {
