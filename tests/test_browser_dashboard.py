@@ -119,7 +119,7 @@ SHAPE = """(element) => {
   const show = (node) => {
     if (node.nodeType === Node.TEXT_NODE) return words(node.textContent);
     const attributes = [...node.attributes].filter(({name}) => !["d", "width"].includes(name));
-    const told = attributes.map(({name, value}) => `${name}=${value.replace("+00:00", "Z")}`).sort().join(" ");
+    const told = attributes.map(({name, value}) => `${name}=${value.replace("+00:00", "Z").replace(/([.]\\d{3})\\d+Z/, "$1Z")}`).sort().join(" ");
     const inner = moves(node) ? [] : [...node.childNodes].map(show);
     return `<${node.localName} ${told}>${inner.filter(Boolean).join(" ")}`;
   };
