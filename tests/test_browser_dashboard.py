@@ -12,6 +12,7 @@ from tests.browsing import Deck, connect, eventually, light, live, refused, seri
 
 
 @pytest.mark.in_firefox
+@light
 def test_a_newcomer_starts_stops_and_removes_a_server(page: Page) -> None:
     live(page)
     form = page.get_by_role("form", name="Start a server")

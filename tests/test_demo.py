@@ -96,7 +96,7 @@ def end(process: subprocess.Popen[str], sig: signal.Signals) -> tuple[int, float
     return process.returncode, time.monotonic() - began
 
 
-@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sig", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 async def test_the_demo_is_alive_and_ends_when_it_is_told(run: Run, sig: signal.Signals) -> None:
     port = free_ports()
     demo = run("demo", "--port", str(port), "--seed", "1")

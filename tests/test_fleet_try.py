@@ -19,7 +19,7 @@ from tests.conftest import ECHODECK
 from tests.engines import until
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_a_fleet_to_try_comes_and_goes_with_one_command(tmp_path: Path, how: signal.Signals) -> None:
     port = free_ports(1)[0]
     with (tmp_path / "log").open("wb") as log:
