@@ -31,7 +31,7 @@ HEDGE_SECONDS = 0.2
 PASSES = frozenset({4, 8, 10, 14})
 """gRPC's codes of what may be otherwise at another member, or in a while: deadline, exhausted, aborted, unavailable."""
 
-NO_SUCH_LEASE, DATA_LOSS, UNAUTHENTICATED = 5, 15, 16
+UNKNOWN, NO_SUCH_LEASE, DATA_LOSS, UNAUTHENTICATED = 2, 5, 15, 16
 
 
 class EngineUnusable(EngineSilent):
@@ -280,9 +280,9 @@ class Gateway:
 
     def _changes(self, url: str, line: str, revision: int) -> Changes:
         message = json.loads(line)
-        if "error" in message:
+        if fault := _fault(message):
             self._go_on_from(url)
-            raise EngineSilent(f"{url}: {message['error']}")
+            raise EngineSilent(f"{url}: {fault.words}")
         result = message["result"]
         self._check_cluster(url, result)
         if result.get("canceled"):
@@ -336,22 +336,22 @@ class Gateway:
                 answer: Any = response.json()
             except ValueError:
                 raise EngineUnusable(f"{url} is no etcd: it answers {response.status_code} with no JSON") from None
-            if not isinstance(answer, dict) or not ({"error", "header", "result"} & answer.keys()):
+            fault = _fault(answer) if isinstance(answer, dict) else None
+            if fault is None and not (isinstance(answer, dict) and {"header", "result"} & answer.keys()):
                 raise EngineUnusable(f"{url} is no etcd: it answers {response.text[:100]!r}")
-            code = answer.get("code", 2) if "error" in answer else None
-            if code is None or code in fine:
+            if fault is None or fault.code in fine:
                 answered = answer.get("result", answer)
                 self._check_cluster(url, answered)
                 self.revision = max(self.revision, int(answered.get("header", {}).get("revision", 0)))
                 return cast("dict[str, Any]", answer)
-            if code == UNAUTHENTICATED and self._access.user:
+            if fault.code == UNAUTHENTICATED and self._access.user:
                 self._token = None  # its time is over
                 continue
-            if code == DATA_LOSS or "database space exceeded" in str(answer["error"]):
-                raise ChangesRefused(str(answer["error"]))
-            if code in PASSES or "leader" in str(answer["error"]) or "timed out" in str(answer["error"]):
-                raise MemberFailed(str(answer["error"]))
-            raise EngineUnusable(f"{url} refuses: {answer['error']}")
+            if fault.code == DATA_LOSS or "database space exceeded" in fault.words:
+                raise ChangesRefused(fault.words)
+            if fault.code in PASSES or "leader" in fault.words or "timed out" in fault.words:
+                raise MemberFailed(fault.words)
+            raise EngineUnusable(f"{url} refuses: {fault.words}")
         raise EngineUnusable(f"{url} lets {self._access.user} not in")
 
     def _check_cluster(self, url: str, answer: dict[str, Any]) -> None:
@@ -367,9 +367,10 @@ class Gateway:
             response = await self._client(url).post(url + "/v3/auth/authenticate", json=body)
             answer = response.json()
             if "token" not in answer:
-                if answer.get("code") in PASSES:
-                    raise MemberFailed(answer.get("error", ""))
-                raise EngineUnusable(f"{url} lets {self._access.user} not in: {answer.get('error', response.text)}")
+                fault = _fault(answer) or Fault(UNKNOWN, response.text)
+                if fault.code in PASSES:
+                    raise MemberFailed(fault.words)
+                raise EngineUnusable(f"{url} lets {self._access.user} not in: {fault.words}")
             self._token = answer["token"]
         return {"Authorization": self._token}
 
@@ -382,6 +383,25 @@ class Gateway:
                 verify=self._access.tls or False,
             )
         return self._clients[url]
+
+
+class Fault(NamedTuple):
+    """``code`` is of gRPC."""
+
+    code: int
+    words: str
+
+
+def _fault(answer: dict[str, Any]) -> Fault | None:
+    """What etcd says that it could not do. By version, its gateway has ``error`` and ``code``, or ``code`` and
+    ``message``; in a stream, ``error`` has these within it."""
+    error = answer.get("error")
+    if isinstance(error, dict):
+        answer = error
+    elif error is None and "code" not in answer:
+        return None
+    code = answer.get("code", answer.get("grpc_code", UNKNOWN))
+    return Fault(int(code), str(answer.get("message") or error))
 
 
 def _watching() -> httpx.Timeout:

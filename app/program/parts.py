@@ -108,6 +108,9 @@ class Parts:
         for step in self._steps():
             step()
             await asyncio.sleep(SECONDS_BETWEEN)
+        gc.collect(
+            1
+        )  # first, or what has become garbage meanwhile would stay for ever, as a forgotten task's exception
         gc.freeze()  # what was imported stays: a full collection need not look at it
         from app.web.words import read_catalogues
 
