@@ -60,7 +60,7 @@ def demo(
     port: Annotated[
         int, typer.Option(min=1024, max=65000, help="The page's port; the servers': steps +1 to +7, others from +11.")
     ] = PORT,
-    state: Annotated[str, typer.Option(help="The file that keeps the state; `:memory:` for none.")] = ":memory:",
+    state: Annotated[Path, typer.Option(help="The file that keeps the state; `:memory:` for none.")] = Path(":memory:"),
     seed: Seed = None,
     declare: Annotated[
         bool, typer.Option("--declare", help="Only print the servers as a file for `serve --config` or `apply`.")
@@ -82,7 +82,7 @@ def demo(
             REFUSED,
         )
     with unblocked():
-        code = asyncio.run(_demo(port, state, ports, Random(seed)))  # noqa: S311  # no secret
+        code = asyncio.run(_demo(port, str(state), ports, Random(seed)))  # noqa: S311  # no secret
     if code:
         raise typer.Exit(INVALID if code == INVALID else REFUSED)
 

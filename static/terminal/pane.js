@@ -249,7 +249,7 @@ export class Pane {
         <label for=${id}><span aria-hidden="true">&gt;</span><span class="unseen">${_("Line to send to %(name)s", {name: terminal.name})}</span></label>
         <input id=${id} autocomplete="off" autocapitalize="off" autocorrect="off" spellcheck="false" enterkeyhint="send"
           .value=${live(terminal.draft)} aria-invalid=${wrong ? "true" : nothing} aria-describedby=${wrong ? `wrong-${id}` : nothing}
-          placeholder=${_("a line, \\xNN")} title=${_("a line; \\n \\r \\t \\0 \\xNN are escapes")}
+          placeholder=${_("a line")} title=${_("a line; \\n \\r \\t \\0 \\xNN are escapes")}
           @input=${(event) => (terminal.draft = event.target.value)} @keydown=${(event) => this.#key(event)} @paste=${(event) => this.#pasteLine(event)}>
         ${this.#ending(terminal)}
         <button>${_("Send")}</button>
